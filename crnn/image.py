@@ -1,0 +1,178 @@
+"""Any untrusted picture in, one well-formed tensor out, and the geometry between the two."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+# Decoders for formats that people upload. Pillow has more; some of them start other programs (EPS: Ghostscript).
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF")
+MAX_PIXELS = 50_000_000  # 150 MB as RGB; a phone's camera stays below
+MIN_SIDE_PX = 2
+MIN_FRAMES = 8  # narrower pictures are widened to this, so that a tall single character still has frames to sit on
+MAX_PREPARED_WIDTH_PX = 1024  # bounds memory; a wider picture is squeezed
+
+Picture = npt.NDArray[np.uint8]  # (H, W, 3) RGB
+Source = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[Any]
+
+
+class PictureError(ValueError):
+    """A picture that can't be used, in one sentence: what came, what was expected, what to do."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How one picture of width x height px lies on its prepared version and on that one's frames."""
+
+    width: int
+    height: int
+    prepared_width: int
+    prepared_height: int
+    stride: int  # prepared px a frame
+
+    @classmethod
+    def of(cls, picture: Picture, height: int, stride: int) -> Geometry:
+        """The geometry of picture (H, W, 3) prepared to height px at stride px a frame."""
+        rows, columns = picture.shape[:2]
+        widest = MAX_PREPARED_WIDTH_PX // stride
+        frames = min(max(round(columns * height / (rows * stride)), MIN_FRAMES), widest)
+        return cls(columns, rows, frames * stride, height, stride)
+
+    @property
+    def frames(self) -> int:
+        """Number of frames, T."""
+        return self.prepared_width // self.stride
+
+    def frame_to_x(self, frame: float) -> float:
+        """Left edge of a frame in px of the picture; frame T gives the picture's right edge."""
+        return frame * self.width / self.frames
+
+    def x_to_frame(self, x: float) -> float:
+        """The inverse of frame_to_x: px of the picture to (fractional) frames."""
+        return x * self.frames / self.width
+
+
+def open_picture(source: Source) -> Picture:
+    """Read any picture as (H, W, 3) uint8 RGB.
+
+    EXIF rotation is applied, 16-bit scaled, the first frame of an animation taken, and transparency laid over white
+    (over black where light ink stands on a transparent ground). Raises PictureError for all that is no usable picture.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        _check_size(*source.size)
+        return _from_pillow(source, "This file")
+    if isinstance(source, str | Path):
+        return _from_bytes(_read_file(Path(source)), Path(source).name)
+    data = source if isinstance(source, bytes) else source.read()
+    return _from_bytes(data, "This file")
+
+
+def prepare(picture: Picture, height: int, stride: int) -> npt.NDArray[np.float32]:
+    """Resize and standardise picture (H, W, 3) uint8 to (3, height, width) float32.
+
+    The width keeps the aspect as a multiple of stride within [8 x stride, 1024] px. Over all channels together the
+    mean becomes 0, so that zero padding is as bright as the picture's mean, and the standard deviation 1.
+    """
+    geometry = Geometry.of(picture, height, stride)
+    shrinking = picture.shape[0] > height
+    size = (geometry.prepared_width, height)
+    resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
+    means, deviations = cv2.meanStdDev(resized)
+    mean = float(means.mean())
+    deviation = float(np.mean(deviations**2 + means**2) - mean**2) ** 0.5
+    prepared = np.empty((3, *resized.shape[:2]), np.float32)
+    np.subtract(resized.transpose(2, 0, 1), np.float32(mean), out=prepared)
+    prepared /= max(deviation, 1.0)  # one grey level at least: an empty picture stays empty
+    return prepared
+
+
+def _read_file(path: Path) -> bytes:
+    """The bytes of a file; PictureError where there is none."""
+    if path.is_dir():
+        raise PictureError(f"{path} is a folder, not a picture; give the pictures in it.")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PictureError(f"There is no file {path}; check the name.") from None
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{path} can't be opened ({error}); check the name and its permissions.") from None
+
+
+def _from_bytes(data: bytes, name: str) -> Picture:
+    """Decode a picture file's bytes; the size is checked from the header, before decoding."""
+    if not data:
+        raise PictureError(f"{name} is empty (0 bytes); choose a picture file.")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PictureError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; crop or shrink it.") from None
+    except Exception:  # Pillow's decoders raise many kinds on broken headers
+        raise PictureError(f"{name} is not a picture; choose a PNG, JPEG, WebP, GIF, BMP or TIFF file.") from None
+    _check_size(*image.size)
+    return _from_pillow(image, name)
+
+
+def _check_size(width: int, height: int) -> None:
+    """Refuse pictures too small to hold a character or too large to decode safely."""
+    if min(width, height) < MIN_SIDE_PX:
+        raise PictureError(f"The picture is {width}x{height} px; choose one at least {MIN_SIDE_PX} px wide and high.")
+    if width * height > MAX_PIXELS:
+        limit = f"{MAX_PIXELS // 10**6} megapixels"
+        raise PictureError(f"The picture is {width}x{height} px, more than {limit}; crop or shrink it.")
+
+
+def _from_pillow(image: Image.Image, name: str) -> Picture:
+    """Decode and convert an opened image of any mode."""
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode == "I" or image.mode.startswith("I;16"):
+            return _from_16_bit(np.asarray(image))
+        if image.mode == "F":
+            raise PictureError(f"{name} holds floating-point brightness; save it with 8 bits a channel.")
+        if image.has_transparency_data:
+            return _flatten(np.asarray(image.convert("RGBA")))
+        return np.array(image.convert("RGB"))
+    except PictureError:
+        raise
+    except Exception:  # decoders raise many kinds: OSError for cut files, SyntaxError, struct.error, ValueError ...
+        raise PictureError(f"{name} is damaged or cut off; save or download it again.") from None
+
+
+def _from_16_bit(grey: npt.NDArray[Any]) -> Picture:
+    """Scale (H, W) brightness 0..65535 to RGB; values within 0..255 are taken as 8-bit ones in a wide type."""
+    if grey.min() < 0 or grey.max() > 65535:
+        raise PictureError("The picture's brightness goes beyond 16 bits; save it with 8 bits a channel.")
+    scaled = grey if grey.max() <= 255 else np.rint(grey / 257)
+    return np.repeat(scaled.astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _from_array(array: npt.NDArray[Any]) -> Picture:
+    """Take (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, uint8."""
+    grey = array[:, :, None] if array.ndim == 2 else array
+    if array.dtype != np.uint8 or grey.ndim != 3 or grey.shape[2] not in (1, 3, 4):
+        found = f"{array.dtype} of shape {array.shape}"
+        raise PictureError(f"Got an array of {found}; give uint8 (0 to 255) of shape (H, W), (H, W, 3) or (H, W, 4).")
+    _check_size(grey.shape[1], grey.shape[0])
+    if grey.shape[2] == 4:
+        return _flatten(grey)
+    return np.ascontiguousarray(np.broadcast_to(grey, (*grey.shape[:2], 3)))
+
+
+def _flatten(rgba: Picture) -> Picture:
+    """Lay (H, W, 4) over white; over black if mostly transparent and what is visible is light (white text)."""
+    alpha = rgba[:, :, 3:].astype(np.float32) / 255
+    ink = rgba[:, :, :3].astype(np.float32)
+    covered = float(alpha.mean())
+    light_ink = 0 < covered < 0.5 and float((ink * alpha).mean()) / covered > 127.5
+    ground = 0 if light_ink else 255
+    return np.rint(ink * alpha + ground * (1 - alpha)).astype(np.uint8)
