@@ -1,0 +1,33 @@
+# make demo   sets everything up and opens the page
+# make test   sets everything up and runs every test
+# make check  lint, format and types
+# make train  trains from drawn pictures; MINUTES=600 for the shipped quality
+
+PYTHON ?= python3
+MINUTES ?= 60
+OUTPUT ?= runs/captcha
+
+.PHONY: demo test check train
+demo: .venv/ready
+	.venv/bin/python app.py
+
+test: .venv/ready-dev
+	.venv/bin/python -m pytest
+
+check: .venv/ready-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+train: .venv/ready
+	.venv/bin/python -m crnn train --draw --output $(OUTPUT) --minutes $(MINUTES) --resume
+
+# The stamps are older than their files only after those changed, so that a second call starts at once.
+.venv/ready: requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	touch $@
+
+.venv/ready-dev: .venv/ready pyproject.toml
+	.venv/bin/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	touch $@
