@@ -69,11 +69,10 @@ def open_picture(source: Source) -> Picture:
         return _from_array(source)
     if isinstance(source, Image.Image):
         _check_size(*source.size)
-        return _from_pillow(source, "This file")
+        return _from_pillow(source)
     if isinstance(source, str | Path):
-        return _from_bytes(_read_file(Path(source)), Path(source).name)
-    data = source if isinstance(source, bytes) else source.read()
-    return _from_bytes(data, "This file")
+        return _from_bytes(_read_file(Path(source)))
+    return _from_bytes(source if isinstance(source, bytes) else source.read())
 
 
 def prepare(picture: Picture, height: int, stride: int) -> npt.NDArray[np.float32]:
@@ -107,18 +106,18 @@ def _read_file(path: Path) -> bytes:
         raise PictureError(f"{path} can't be opened ({error}); check the name and its permissions.") from None
 
 
-def _from_bytes(data: bytes, name: str) -> Picture:
+def _from_bytes(data: bytes) -> Picture:
     """Decode a picture file's bytes; the size is checked from the header, before decoding."""
     if not data:
-        raise PictureError(f"{name} is empty (0 bytes); choose a picture file.")
+        raise PictureError("The file is empty (0 bytes); choose a picture.")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PictureError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels; crop or shrink it.") from None
+        raise PictureError(f"The picture has more than {MAX_PIXELS // 10**6} megapixels; crop or shrink it.") from None
     except Exception:  # Pillow's decoders raise many kinds on broken headers
-        raise PictureError(f"{name} is not a picture; choose a PNG, JPEG, WebP, GIF, BMP or TIFF file.") from None
+        raise PictureError("The file is not a picture; choose a PNG, JPEG, WebP, GIF, BMP or TIFF file.") from None
     _check_size(*image.size)
-    return _from_pillow(image, name)
+    return _from_pillow(image)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -130,7 +129,7 @@ def _check_size(width: int, height: int) -> None:
         raise PictureError(f"The picture is {width}x{height} px, more than {limit}; crop or shrink it.")
 
 
-def _from_pillow(image: Image.Image, name: str) -> Picture:
+def _from_pillow(image: Image.Image) -> Picture:
     """Decode and convert an opened image of any mode."""
     try:
         image.load()
@@ -138,14 +137,14 @@ def _from_pillow(image: Image.Image, name: str) -> Picture:
         if image.mode == "I" or image.mode.startswith("I;16"):
             return _from_16_bit(np.asarray(image))
         if image.mode == "F":
-            raise PictureError(f"{name} holds floating-point brightness; save it with 8 bits a channel.")
+            raise PictureError("The picture holds floating-point brightness; save it with 8 bits a channel.")
         if image.has_transparency_data:
             return _flatten(np.asarray(image.convert("RGBA")))
         return np.array(image.convert("RGB"))
     except PictureError:
         raise
     except Exception:  # decoders raise many kinds: OSError for cut files, SyntaxError, struct.error, ValueError ...
-        raise PictureError(f"{name} is damaged or cut off; save or download it again.") from None
+        raise PictureError("The picture is damaged or cut off; save or download it again.") from None
 
 
 def _from_16_bit(grey: npt.NDArray[Any]) -> Picture:

@@ -1,0 +1,241 @@
+"""The one public door: pictures in, readings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from crnn.charset import Charset, resolve
+from crnn.decode import Reading, beam_search
+from crnn.image import Geometry, PictureError, Source, open_picture, prepare
+from crnn.model import CRNNForCTC
+
+Array = npt.NDArray[np.float32]
+Length = int | tuple[int, int]
+Decoder = Callable[[Array], Reading]
+
+SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
+WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
+BEAM = 10
+EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
+
+
+class Recognizer:
+    """Reads pictures with one model, on the GPU where there is one.
+
+    >>> reader = Recognizer.from_pretrained()            # doctest: +SKIP
+    >>> reader.read("captcha.png", length=(4, 6)).text   # doctest: +SKIP
+    'w7XkP'
+    """
+
+    def __init__(self, model: CRNNForCTC) -> None:
+        self.model = model.eval()
+        self.charset = Charset(model.config.charset)
+
+    @classmethod
+    def from_pretrained(cls, checkpoint: str | Path | None = None, device: str | None = None) -> Recognizer:
+        """Load a checkpoint.
+
+        Args:
+            checkpoint: a folder with config.json and model.safetensors, or the id of a model on the Hugging Face Hub;
+                None for the weights that come with this project, checkpoints/captcha.
+            device: as torch names it; None for the GPU where there is one.
+
+        Raises:
+            ValueError: there is no such checkpoint, or it holds another kind of model.
+        """
+        model = _load(SHIPPED if checkpoint is None else checkpoint)
+        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]  # wrapped untyped
+        return cls(model)
+
+    def read(
+        self,
+        picture: Source,
+        *,
+        charset: str | None = None,
+        length: Length | None = None,
+        ignore_case: bool = False,
+        top: int = 5,
+    ) -> Reading:
+        """Read one picture.
+
+        Args:
+            picture: path, bytes, binary file, PIL image, or uint8 array of shape (H, W), (H, W, 3) or (H, W, 4).
+            charset: a name of `crnn.charset.NAMED` or the characters themselves; only these are considered.
+            length: how many characters there are, or the fewest and the most; only such texts are considered.
+            ignore_case: count the spellings of a text that differ in case as one.
+            top: how many texts to give at most, the best one included.
+
+        Raises:
+            PictureError: the picture can't be used.
+            ValueError: the model doesn't know a character of charset, or the length is not a range.
+        """
+        readings = self.read_many([picture], charset=charset, length=length, ignore_case=ignore_case, top=top)
+        reading = next(readings)
+        if isinstance(reading, PictureError):
+            raise reading
+        return reading
+
+    def read_many(
+        self,
+        pictures: Iterable[Source],
+        *,
+        batch_size: int = 32,
+        charset: str | None = None,
+        length: Length | None = None,
+        ignore_case: bool = False,
+        top: int = 5,
+    ) -> Iterator[Reading | PictureError]:
+        """Read pictures in batches, which is faster than one by one, and yield what `read` gives, in their order.
+
+        In place of a picture that can't be used comes its PictureError, yielded and not raised, so that one bad file
+        does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed a few batches ahead.
+        """
+        allowed = None if charset is None else resolve(charset)
+        self.charset.class_ids(allowed or "")  # names a character that the model doesn't know
+        decode = partial(
+            beam_search,
+            charset=self.charset,
+            beam=max(BEAM, top),
+            top=top,
+            allowed=allowed,
+            length=_bounds(length),
+            ignore_case=ignore_case,
+        )
+        return self._read_windows(iter(pictures), batch_size, decode)
+
+    def _read_windows(
+        self, pictures: Iterator[Source], batch_size: int, decode: Decoder
+    ) -> Iterator[Reading | PictureError]:
+        """Read window after window, each sorted by width and put back in order."""
+        while window := [self._open(picture) for picture in islice(pictures, batch_size * WINDOW_BATCHES)]:
+            results: list[Reading | PictureError | None] = [
+                opened if isinstance(opened, PictureError) else None for opened in window
+            ]
+            good = [(number, *opened) for number, opened in enumerate(window) if not isinstance(opened, PictureError)]
+            good.sort(key=lambda row: row[2].prepared_width)
+            for start in range(0, len(good), batch_size):
+                numbers, prepared, geometries = zip(*good[start : start + batch_size], strict=True)
+                for number, reading in zip(numbers, self._read_batch(prepared, geometries, decode), strict=True):
+                    results[number] = reading
+            yield from (result for result in results if result is not None)
+
+    def _open(self, picture: Source) -> tuple[Array, Geometry] | PictureError:
+        """One picture as the model takes it, or why not."""
+        config = self.model.config
+        try:
+            opened = open_picture(picture)
+        except PictureError as error:
+            return error
+        return prepare(opened, config.height, config.stride), Geometry.of(opened, config.height, config.stride)
+
+    def _read_batch(
+        self, prepared: tuple[Array, ...], geometries: tuple[Geometry, ...], decode: Decoder
+    ) -> Iterator[Reading]:
+        """Read prepared pictures, each (3, height, its own width)."""
+        log_probs, attention = self._run(prepared)
+        for row, geometry in enumerate(geometries):
+            frames = geometry.frames
+            reading = decode(log_probs[row, :frames])
+            yield self._place(reading, log_probs[row], attention[row, :, :, :frames], geometry)
+
+    @torch.inference_mode()
+    def _run(self, prepared: tuple[Array, ...]) -> tuple[Array, Array]:
+        """Calibrated log-probabilities (N, T, C) and attention (N, T, h, w); T is that of the widest picture."""
+        widths = [picture.shape[2] for picture in prepared]
+        batch = np.zeros((len(prepared), 3, prepared[0].shape[1], max(widths)), np.float32)  # 0 is each one's mean
+        for row, picture in zip(batch, prepared, strict=True):
+            row[:, :, : picture.shape[2]] = picture
+        padded = min(widths) < max(widths)
+        device = self.model.device
+        output = self.model(
+            torch.from_numpy(batch).to(device), widths=torch.tensor(widths, device=device) if padded else None
+        )
+        log_probs = (output.logits / self.model.config.temperature).log_softmax(-1)
+        return log_probs.cpu().numpy(), output.attention.cpu().numpy()
+
+    def _place(self, reading: Reading, log_probs: Array, attention: Array, geometry: Geometry) -> Reading:
+        """Add each character's focus and box. log_probs: (T or more, C); attention: (T or more, h, T)."""
+        focuses, centres = [], []
+        for character in reading.characters:
+            start, end = character.frames
+            (class_id,) = self.charset.class_ids(character.text)
+            posterior = np.exp(log_probs[start:end, class_id]) + 1e-9  # (frames,); never all zero
+            focus = np.tensordot(posterior, attention[start:end], axes=1)  # (h, T)
+            focuses.append((focus / focus.sum()).astype(np.float32))
+            centres.append(float(posterior @ (np.arange(start, end) + 0.5) / posterior.sum()))
+        characters = tuple(
+            replace(character, focus=focus, box=_box(number, centres, focus, geometry))
+            for number, (character, focus) in enumerate(zip(reading.characters, focuses, strict=True))
+        )
+        return replace(reading, characters=characters)
+
+
+def _box(number: int, centres: list[float], focus: Array, geometry: Geometry) -> tuple[float, float, float, float]:
+    """Where a character stands, as x0, y0, x1, y1 in px of the picture.
+
+    The network learns no boxes; this one follows from what it does give. Left and right lie midway to the
+    neighbours' centres (for the outermost as far away as on the inner side; for a single one, where its focus ends).
+    Top and bottom hold `EXTENT` of the focus.
+    """
+    centre = centres[number]
+    before = centre - centres[number - 1] if number else None
+    after = centres[number + 1] - centre if number + 1 < len(centres) else None
+    if before is None and after is None:
+        left, right = _extent(focus.sum(axis=0))
+    else:
+        left = centre - (after if before is None else before) / 2  # type: ignore[operator]
+        right = centre + (before if after is None else after) / 2  # type: ignore[operator]
+    top, bottom = _extent(focus.sum(axis=1))
+    px_a_row = geometry.height / focus.shape[0]
+    return (
+        max(geometry.frame_to_x(left), 0.0),
+        top * px_a_row,
+        min(geometry.frame_to_x(right), float(geometry.width)),
+        bottom * px_a_row,
+    )
+
+
+def _extent(mass: Array) -> tuple[float, float]:
+    """From where to where along an axis of cells the middle `EXTENT` of their mass lies, in cells, interpolated."""
+    edges = np.concatenate([[0.0], np.cumsum(mass) / mass.sum()])
+    tail = (1 - EXTENT) / 2
+    start, end = np.interp([tail, 1 - tail], edges, np.arange(len(edges)))
+    return float(start), float(end)
+
+
+def _bounds(length: Length | None) -> tuple[int, int] | None:
+    """A length constraint as fewest and most characters."""
+    if length is None:
+        return None
+    fewest, most = (length, length) if isinstance(length, int) else length
+    if not 1 <= fewest <= most:
+        raise ValueError(f"The length is {fewest} to {most}; give a number from 1 on, or a range such as 4 to 6.")
+    return fewest, most
+
+
+def _load(checkpoint: str | Path) -> CRNNForCTC:
+    """The model of a folder or Hub id; ValueError where there is none or it is of another kind."""
+    folder = Path(checkpoint)
+    if isinstance(checkpoint, Path) or folder.is_dir():
+        for name in ("config.json", "model.safetensors"):
+            if not (folder / name).is_file():
+                raise ValueError(f"{folder} holds no {name}; give a folder that `python -m crnn train` wrote.")
+    try:
+        loaded: Any = CRNNForCTC.from_pretrained(checkpoint, output_loading_info=True)
+    except Exception as error:  # the Hub, JSON and safetensors each have their own
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
+    model: CRNNForCTC
+    model, info = loaded
+    if info["missing_keys"] or info["mismatched_keys"]:
+        raise ValueError(f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote.")
+    return model
