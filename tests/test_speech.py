@@ -1,0 +1,243 @@
+"""What is said, and that it is really heard: the sound tests run the engine."""
+
+from __future__ import annotations
+
+import io
+import math
+import string
+import sys
+import time
+import wave
+from array import array
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from crnn import speech
+from crnn.decode import Alternative, Character, Reading
+from crnn.speech import SpeechError, names, speak, synthesize, voices, words
+
+PRINTABLE = string.digits + string.ascii_letters + string.punctuation + " "
+
+
+@pytest.fixture(autouse=True)
+def empty_cache() -> None:
+    speech._cache.clear()
+
+
+def samples(wav: bytes) -> array[int]:
+    """Return the 16-bit samples of a mono WAV of 22,050 Hz."""
+    with wave.open(io.BytesIO(wav)) as sound:
+        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, 22050)
+        return array("h", sound.readframes(sound.getnframes()))
+
+
+def loudness(wav: bytes) -> float:
+    """Return the root mean square of the samples, 0 to 32768."""
+    values = samples(wav)
+    return math.sqrt(sum(value * value for value in values) / len(values))
+
+
+def longest_silence(wav: bytes) -> float:
+    """Return the seconds of the longest stretch between two sounds."""
+    loud = [index for index, value in enumerate(samples(wav)) if abs(value) > 300]
+    return max(after - before for before, after in zip(loud, loud[1:], strict=False)) / 22050
+
+
+def reading(text: str, **unsure: tuple[float, str]) -> Reading:
+    """Return a reading sure of all but `unsure`: a character -> its confidence and the other characters, best first."""
+    characters = []
+    for index, character in enumerate(text):
+        confidence, others = unsure.get(character, (0.99, ""))
+        alternatives = tuple(Alternative(other, (1 - confidence) / 2) for other in others)
+        characters.append(Character(character, confidence, (4 * index, 4 * index + 3), alternatives))
+    return Reading(text, 0.5, tuple(characters))
+
+
+# ---------------------------------------------------------------- words
+
+
+def test_three_styles() -> None:
+    assert words("A7b_") == "capital A, 7, b, underscore"
+    assert words("A7b@", "phonetic") == "capital Alpha, seven, bravo, at sign"
+    assert words("A7b", "plain") == "A7b"
+    assert words("_-_", "plain") == "underscore, hyphen, underscore"  # which no voice can say as a word
+
+
+def test_ignore_case_leaves_out_capital() -> None:
+    assert words("Ab", ignore_case=True) == "A, b"
+    assert words("Ab", "phonetic", ignore_case=True) == "Alpha, bravo"
+
+
+def test_nothing_read_is_said() -> None:
+    assert words("") == words(Reading("", 0.9)) == "No text found."
+
+
+@pytest.mark.parametrize("language", speech.LANGUAGES)
+@pytest.mark.parametrize("style", ["spell", "phonetic"])
+def test_every_printable_character_has_a_name_of_its_own(style: str, language: str) -> None:
+    named = names(style, language)
+    assert sorted(named) == sorted(PRINTABLE)
+    assert all(name.strip() for name in named.values())
+    # capitals and small letters are told apart by more than how they are written
+    assert len({name.casefold() for name in named.values()}) == 95
+
+
+def test_unsure_character_is_said_with_its_rival() -> None:
+    unsure = {"0": (0.6, "OD")}
+    assert words(reading("A70b", **unsure)) == ("capital A, 7, 0, b. Third character: zero, or the capital letter O")
+    assert words(reading("A70b", **unsure), ignore_case=True).endswith(". Third character: zero, or the letter O")
+    assert words(reading("A70b", **unsure), "phonetic").endswith(". Third character: zero, or capital Oscar")
+    assert words(reading("A70b", **unsure), "plain") == "A70b. Third character: zero, or the capital letter O"
+
+
+def test_two_letters_need_no_word_for_letter() -> None:
+    assert words(reading("vb", v=(0.5, "u"))).endswith(". First character: v, or u")
+
+
+def test_sure_character_is_not_said_twice() -> None:
+    assert words(reading("o7", o=(0.9, "0"))) == "o, 7"
+    assert words(reading("o7", o=(0.3, ""))) == "o, 7"  # unsure, but without another one to name
+
+
+def test_only_case_in_doubt_is_no_doubt_when_case_is_ignored() -> None:
+    unsure = reading("x", x=(0.5, "X%"))  # 0.25 each
+    assert words(unsure).endswith("First character: x, or capital X")
+    assert words(unsure, ignore_case=True).endswith("First character: the letter x, or percent sign")  # 0.75 together
+    assert words(reading("x", x=(0.7, "X%")), ignore_case=True) == "x"  # 0.85 together
+
+
+def test_characters_past_the_last_ordinal_are_numbered() -> None:
+    assert words(reading("aaaaaaaaaaaab", b=(0.5, "6"))).endswith(". Character 13: the letter b, or six")
+
+
+def test_characters_beyond_ascii() -> None:
+    assert words("é€") == "é, euro sign"
+
+
+@pytest.mark.parametrize(("style", "language", "message"), [("shout", "en", "spell"), ("spell", "xx", "en")])
+def test_unknown_style_or_language_names_the_known(style: str, language: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        words("a", style, language=language)
+
+
+# ---------------------------------------------------------------- sound
+
+
+def test_speak_writes_a_wav_that_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "sound.wav"
+    speak("capital A, 7, b", path)
+    wav = path.read_bytes()
+    assert loudness(wav) > 1000
+    assert 1 < len(samples(wav)) / 22050 < 4
+    assert longest_silence(wav) > 0.1  # between the characters
+
+
+def test_text_rate_and_voice_are_heard() -> None:
+    sound = synthesize("seven, bravo")
+    assert len(synthesize("seven, bravo, capital Alpha")) > 1.3 * len(sound)
+    assert len(synthesize("seven, bravo", rate=300)) < 0.7 * len(sound)
+    assert len(synthesize("seven, bravo", rate=80)) > 1.4 * len(sound)
+    others = {synthesize("seven, bravo", voice=voice) for voice in ("gmw/de", "es", "en+f3")}
+    assert len({sound, *others}) == 4
+
+
+def test_said_again_comes_from_memory() -> None:
+    first = synthesize("said again")
+    started = time.perf_counter()
+    assert synthesize("said again") is first
+    assert time.perf_counter() - started < 0.01
+
+
+def test_cache_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = synthesize("one")
+    monkeypatch.setattr(speech, "CACHE_BYTES", len(old) + 10)
+    synthesize("two")
+    assert [key[0] for key in speech._cache] == ["two"]
+
+
+def test_eight_at_once_are_not_mixed_up() -> None:
+    texts = [" ".join(["word"] * count) for count in range(1, 9)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(synthesize, texts))
+    speech._cache.clear()
+    assert together == [synthesize(text) for text in texts]
+    assert sorted(together, key=len) == together and len(set(together)) == 8
+
+
+def test_child_starts_without_the_heavy_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for heavy in ("numpy", "torch", "transformers", "gradio", "crnn"):
+        (tmp_path / f"{heavy}.py").write_text(f"raise SystemExit('{heavy} was imported')")
+    monkeypatch.syspath_prepend(tmp_path)  # the child looks where this process does
+    assert loudness(synthesize("light")) > 1000
+
+
+def test_voices_are_those_of_the_engine() -> None:
+    spanish = [voice for voice in voices() if "es" in voice.languages]
+    assert spanish and synthesize("uno", voice=spanish[0].id)
+    assert all(voice.id and voice.name for voice in voices())
+
+
+# ---------------------------------------------------------------- what can go wrong
+
+
+@pytest.mark.parametrize("text", ["", "   ", "\0\n"])
+def test_empty_text_is_refused(text: str) -> None:
+    with pytest.raises(SpeechError, match="the text is empty"):
+        synthesize(text)
+
+
+def test_text_without_sound_is_refused() -> None:
+    with pytest.raises(SpeechError, match=r"Nothing in '\.' can be said"):
+        synthesize(".")
+
+
+def test_too_long_text_is_refused() -> None:
+    with pytest.raises(SpeechError, match="2001 characters"):
+        synthesize("a" * 2001)
+
+
+@pytest.mark.parametrize("rate", [79, 451, math.nan])
+def test_rate_out_of_range_is_refused(rate: float) -> None:
+    with pytest.raises(SpeechError, match="from 80 to 450"):
+        synthesize("word", rate=rate)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("voice", ["gmw/en-usa", "en+nobody", ""])
+def test_unknown_voice_names_real_ones(voice: str) -> None:
+    with pytest.raises(SpeechError, match="has no voice") as caught:
+        synthesize("word", voice=voice)
+    named = str(caught.value).rstrip(".").split("such as ")[1].split(", ")
+    assert set(named) <= {voice.id for voice in voices()}
+
+
+def test_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SpeechError, match="could not be written"):
+        speak("word", tmp_path / "no folder" / "sound.wav")
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"),
+    [
+        ("import time; time.sleep(60)", "stopped after 1 s"),
+        ("import os; os._exit(1)", "stopped unexpectedly"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "stopped unexpectedly"),
+        ("import os; os._exit(0)", "wrote no sound file"),
+        ("raise RuntimeError('no eSpeak-ng')", "pip install espeakng-loader"),
+        ("raise ModuleNotFoundError('no pyttsx3')", "pip install pyttsx3"),
+    ],
+)
+def test_broken_engine_costs_one_utterance(
+    engine: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speech, "SECONDS_LIMIT", 1.0)
+    started = time.perf_counter()
+    with monkeypatch.context() as broken:
+        (tmp_path / "pyttsx3.py").write_text(engine)
+        broken.setattr(sys, "path", [str(tmp_path), *sys.path])
+        with pytest.raises(SpeechError, match=message):
+            synthesize("word")
+    assert time.perf_counter() - started < 3
+    monkeypatch.setattr(speech, "SECONDS_LIMIT", 10.0)
+    assert loudness(synthesize("word")) > 1000
