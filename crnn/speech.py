@@ -90,6 +90,62 @@ LANGUAGES = {
             "underscore|backquote|left curly bracket|vertical bar|right curly bracket|tilde"
         ).split("|"),
     ),
+    "es": Language(
+        nothing="No se encontró texto.",
+        capital="{} mayúscula",
+        letter="la letra {}",
+        capital_letter="la letra {} mayúscula",
+        choice="{}: {}, o {}",
+        ordinals="Primer Segundo Tercer Cuarto Quinto Sexto Séptimo Octavo Noveno Décimo".split(),
+        position="{} carácter",
+        position_beyond="Carácter {}",
+        digits="cero uno dos tres cuatro cinco seis siete ocho nueve".split(),
+        symbols=(
+            "espacio|signo de exclamación|comillas dobles|almohadilla|signo de dólar|signo de porcentaje|"
+            "y comercial|apóstrofo|abrir paréntesis|cerrar paréntesis|asterisco|signo más|coma|guion|punto|barra|"
+            "dos puntos|punto y coma|signo menor que|signo igual|signo mayor que|signo de interrogación|arroba|"
+            "abrir corchete|barra invertida|cerrar corchete|acento circunflejo|guion bajo|acento grave|abrir llave|"
+            "barra vertical|cerrar llave|virgulilla"
+        ).split("|"),
+        letters={"y": "i griega"},  # alone it is said as the word "y", like i
+    ),
+    "fr": Language(
+        nothing="Aucun texte trouvé.",
+        capital="{} majuscule",
+        letter="la lettre {}",
+        capital_letter="la lettre {} majuscule",
+        choice="{} : {}, ou {}",
+        ordinals="Premier Deuxième Troisième Quatrième Cinquième Sixième Septième Huitième Neuvième Dixième".split(),
+        position="{} caractère",
+        position_beyond="Caractère {}",
+        digits="zéro un deux trois quatre cinq six sept huit neuf".split(),
+        symbols=(
+            "espace|point d'exclamation|guillemet double|dièse|signe dollar|signe pourcent|esperluette|apostrophe|"
+            "parenthèse ouvrante|parenthèse fermante|astérisque|signe plus|virgule|trait d'union|point|"
+            "barre oblique|deux-points|point-virgule|signe inférieur|signe égal|signe supérieur|"
+            "point d'interrogation|arobase|crochet ouvrant|barre oblique inversée|crochet fermant|"
+            "accent circonflexe|tiret bas|accent grave|accolade ouvrante|barre verticale|accolade fermante|tilde"
+        ).split("|"),
+        letters={"y": "i grec"},  # "Y majuscule" is said like "I majuscule"
+    ),
+    "de": Language(
+        nothing="Kein Text gefunden.",
+        capital="großes {}",
+        letter="der Buchstabe {}",
+        capital_letter="der große Buchstabe {}",
+        choice="{}: {}, oder {}",
+        ordinals="Erstes Zweites Drittes Viertes Fünftes Sechstes Siebtes Achtes Neuntes Zehntes".split(),
+        position="{} Zeichen",
+        position_beyond="Zeichen {}",
+        digits="null eins zwei drei vier fünf sechs sieben acht neun".split(),
+        symbols=(
+            "Leerzeichen|Ausrufezeichen|Anführungszeichen|Raute|Dollarzeichen|Prozentzeichen|Und-Zeichen|Apostroph|"
+            "runde Klammer auf|runde Klammer zu|Sternchen|Pluszeichen|Komma|Bindestrich|Punkt|Schrägstrich|"
+            "Doppelpunkt|Strichpunkt|Kleiner-als-Zeichen|Gleichheitszeichen|Größer-als-Zeichen|Fragezeichen|"
+            "Klammeraffe|eckige Klammer auf|umgekehrter Schrägstrich|eckige Klammer zu|Zirkumflex|Unterstrich|"
+            "Gravis|geschweifte Klammer auf|senkrechter Strich|geschweifte Klammer zu|Tilde"
+        ).split("|"),
+    ),
 }
 
 

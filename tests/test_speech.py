@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import math
+import re
 import string
+import subprocess
 import sys
 import time
 import wave
@@ -82,6 +85,50 @@ def test_every_printable_character_has_a_name_of_its_own(style: str, language: s
     assert all(name.strip() for name in named.values())
     # capitals and small letters are told apart by more than how they are written
     assert len({name.casefold() for name in named.values()}) == 95
+
+
+PHONEMES = """
+import ctypes, json, os, sys
+import espeakng_loader as package
+os.environ["ESPEAK_DATA_PATH"] = package.get_data_path()
+library = ctypes.CDLL(package.get_library_path())
+library.espeak_Initialize(2, 0, None, 0)
+library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+request = json.load(sys.stdin)
+assert library.espeak_SetVoiceByName(request["voice"].encode()) == 0
+phonemes = []
+for name in request["names"]:
+    text = ctypes.pointer(ctypes.c_char_p(name.encode()))
+    phonemes.append(library.espeak_TextToPhonemes(text, 1, 2).decode())
+print(json.dumps(phonemes), flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("language", speech.LANGUAGES)
+@pytest.mark.parametrize("style", ["spell", "phonetic"])
+def test_no_two_names_sound_alike(style: str, language: str) -> None:
+    pytest.importorskip("espeakng_loader")
+    request = json.dumps({"voice": language, "names": list(names(style, language).values())})
+    said = subprocess.run([sys.executable, "-c", PHONEMES], input=request, capture_output=True, text=True, check=True)
+    sounds = [re.sub("[ˈˌ]", "", sound) for sound in json.loads(said.stdout)]  # stress alone tells nobody apart
+    assert len(sounds) == 95
+    assert [sound for sound in sounds if sounds.count(sound) > 1] == []
+
+
+@pytest.mark.parametrize("language", speech.LANGUAGES)
+def test_every_language_says_what_is_unsure(language: str) -> None:
+    said = words(reading("ab0", **{"0": (0.5, "O")}), language=language, ignore_case=True)
+    assert (
+        said
+        == {
+            "en": "a, b, 0. Third character: zero, or the letter O",
+            "es": "a, b, 0. Tercer carácter: cero, o la letra O",
+            "fr": "a, b, 0. Troisième caractère : zéro, ou la lettre O",
+            "de": "a, b, 0. Drittes Zeichen: null, oder der Buchstabe O",
+        }[language]
+    )
+    assert loudness(synthesize(said, voice=language)) > 1000  # the key of a language is a voice
 
 
 def test_unsure_character_is_said_with_its_rival() -> None:
