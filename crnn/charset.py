@@ -42,17 +42,26 @@ class Charset:
 
     def encode(self, text: str) -> list[int]:
         """Class ids of `text`, without blanks. ValueError names a character the charset lacks."""
-        return self.class_ids(text)
+        for character in text:
+            if character not in self.characters:
+                raise ValueError(
+                    f"The text {text!r} has the character {character!r}, but the charset is {self.characters}: "
+                    "leave it out, or use a charset that has it."
+                )
+        return [self.characters.index(character) + 1 for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of class ids without blanks; inverse of `encode`."""
         return "".join(self.characters[class_id - 1] for class_id in ids)
 
-    def class_ids(self, characters: Iterable[str]) -> list[int]:
-        """The class id of each of `characters`, in their order. ValueError names a character the charset lacks."""
-        position = {character: number for number, character in enumerate(self.characters, start=1)}
-        wanted = list(characters)
-        for character in wanted:
-            if character not in position:
-                raise ValueError(f"The character {character!r} is unknown: this charset has {self.characters}.")
-        return [position[character] for character in wanted]
+    def class_ids(self, allowed: str) -> list[int]:
+        """Sorted class ids of those characters of `allowed` that this charset has. ValueError if it has none of them.
+
+        A constraint such as "letters" may well name more characters than a model can write: these can't be read anyway.
+        """
+        ids = [number for number, character in enumerate(self.characters, start=1) if character in allowed]
+        if not ids:
+            raise ValueError(
+                f"None of the allowed characters {allowed!r} is in the charset {self.characters}: allow some of these."
+            )
+        return ids

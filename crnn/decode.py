@@ -1,12 +1,34 @@
-"""From a CTC model's log-probabilities to a `Reading`."""
+"""From a CTC model's log-probabilities to a `Reading`.
+
+`greedy` takes the best class of each frame (Graves et al. 2006, "Connectionist Temporal Classification", section 3.2).
+`beam_search` sums over the paths of each prefix (Hannun et al. 2014, "First-Pass Large Vocabulary Continuous Speech
+Recognition using Bi-Directional Recurrent DNNs", algorithm 1) and takes constraints. Either way the confidence of a
+text is its exact probability: the sum over all its paths (CTC forward, Graves et al. 2006, section 4.1).
+
+Log-probabilities are (T, C): T frames, C classes with the blank first, and each frame's exp sums to 1.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from crnn.charset import BLANK, Charset
+
+Floats = NDArray[np.float64]
+Frames = tuple[int, int]  # start, end (exclusive)
+Beams = dict[tuple[int, ...], tuple[float, float]]  # prefix: log P of its paths that end in a blank, in its last letter
+
+UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
+CANDIDATES = 6  # characters compared at each position of a text, the one read among them
 
 
 @dataclass(frozen=True)
@@ -26,7 +48,7 @@ class Character:
 
     text: str
     confidence: float  # probability of this character, given that the others are right
-    frames: tuple[int, int]  # start, end (exclusive)
+    frames: Frames
     alternatives: tuple[Alternative, ...] = ()  # other characters here, best first
     box: tuple[float, float, float, float] | None = None  # x0, y0, x1, y1 in the picture's px
     focus: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)  # (h, w), sums to 1
@@ -57,3 +79,280 @@ class Reading:
             "characters": [character.as_dict() for character in self.characters],
             "alternatives": [alternative.as_dict() for alternative in self.alternatives],
         }
+
+
+def greedy(log_probs: ArrayLike, charset: Charset) -> Reading:
+    """The text of the best path: the best class of each frame, repeats joined, blanks dropped. `alternatives` is empty.
+
+    Glyphs whose two cases look alike give frames that flip between them, and a plain best path reads one glyph as "cC".
+    So the path is taken with both cases of a letter as one class, and each character then gets the case with the larger
+    posterior over its frames. Only if the plain best path is more than twice as probable does its text stand: twice,
+    because a glyph of unsure case divides its probability between two texts.
+    """
+    scores = _checked(log_probs, charset)
+    folded, plain = _best_path(scores, _folding(charset)[1]), _best_path(scores, np.arange(len(charset)))
+    runs = folded
+    if [class_id for class_id, _ in folded] != [class_id for class_id, _ in plain]:
+        folded_score, plain_score = _text_scores(scores, [[class_id for class_id, _ in way] for way in (folded, plain)])
+        runs = plain if plain_score > folded_score + math.log(2) else folded
+    ids = [class_id for class_id, _ in runs]
+    score, characters = _characters(scores, charset, ids, [frames for _, frames in runs])
+    return Reading(charset.decode(ids), _probability(score), characters)
+
+
+def beam_search(
+    log_probs: ArrayLike,
+    charset: Charset,
+    beam: int = 10,
+    top: int = 5,
+    allowed: str | None = None,
+    length: tuple[int, int] | None = None,
+    ignore_case: bool = False,
+) -> Reading:
+    """The most probable of the texts that prefix beam search finds, and up to `top` others.
+
+    The constraints hold while decoding: only `allowed` characters, and `length` (shortest, longest) of them. With
+    `ignore_case` the two cases of a letter are one class, their probabilities added, and the text is lower case.
+    Confidences are then conditional, P(text) / P(constraint), so those of all texts within the constraint sum to 1.
+    ValueError if no text within the constraint fits the frames, or if the charset has none of the allowed characters.
+    """
+    if beam < 1:
+        raise ValueError(f"A beam of {beam} came, expected at least 1.")
+    scores = _checked(log_probs, charset)
+    if ignore_case:
+        charset, group = _folding(charset)
+        scores = _merged(scores, group)
+        allowed = None if allowed is None else "".join(map(_fold, allowed))
+    if allowed is not None:
+        forbidden = np.ones(len(charset), dtype=bool)
+        forbidden[[BLANK, *charset.class_ids(allowed)]] = False
+        scores[:, forbidden] = -np.inf
+
+    within = _constraint_score(scores, length)
+    texts = _prefixes(scores, beam, length)
+    letters = 2  # two at each frame let a text grow there, however sure the blank is
+    while not texts:  # `within` is finite, so there is a text: look wider
+        texts = _prefixes(scores, max(beam, letters), length, letters)
+        letters *= 4
+    exact = _text_scores(scores, texts) - within
+    ranked = sorted(zip(exact.tolist(), texts, strict=True), reverse=True)
+    read, *others = (Alternative(charset.decode(ids), _probability(score)) for score, ids in ranked[: top + 1])
+    ids = ranked[0][1]
+    _, characters = _characters(scores, charset, ids, _alignment(scores, ids))
+    return Reading(read.text, read.confidence, characters, tuple(others))
+
+
+def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
+    """log P(text), all its paths summed: the CTC forward pass (Graves et al. 2006, equations 5-8).
+
+    `ids` are class ids without blanks. -inf if the text doesn't fit the frames.
+    """
+    return float(_text_scores(np.asarray(log_probs, dtype=np.float64), [ids])[0])
+
+
+def _checked(log_probs: ArrayLike, charset: Charset) -> Floats:
+    scores = np.array(log_probs, dtype=np.float64)  # a copy: constraints are written into it
+    if scores.ndim != 2 or len(scores) == 0 or scores.shape[1] != len(charset) or np.isnan(scores).any():
+        raise ValueError(
+            f"Log-probabilities of shape {scores.shape} came, expected (frames, {len(charset)}) without NaN: "
+            "give one picture's output and the charset of its model."
+        )
+    return scores
+
+
+def _probability(score: float) -> float:
+    return min(1.0, math.exp(score))  # rounding can lift a sure text just above 1
+
+
+def _fold(character: str) -> str:
+    lower = character.lower()
+    return lower if len(lower) == 1 else character  # "İ" would become two
+
+
+@lru_cache
+def _folding(charset: Charset) -> tuple[Charset, NDArray[np.int64]]:
+    """The charset without case, and for each class of `charset` its class there, (C,)."""
+    folded = Charset("".join(dict.fromkeys(map(_fold, charset.characters))))
+    return folded, np.array([BLANK, *folded.encode("".join(map(_fold, charset.characters)))])
+
+
+def _merged(scores: Floats, group: NDArray[np.int64]) -> Floats:
+    """Classes of one group (C,) as one, their probabilities added: (T, C) -> (T, number of groups)."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    merged: Floats = np.logaddexp.reduceat(scores[:, order], starts, axis=1)
+    return merged
+
+
+def _best_path(scores: Floats, group: NDArray[np.int64]) -> list[tuple[int, Frames]]:
+    """Class id and frames of each character on the best path over groups of classes (C,)."""
+    runs = []
+    best = _merged(scores, group).argmax(axis=1).tolist()
+    for label, run in groupby(range(len(best)), key=best.__getitem__):
+        if label != BLANK:
+            frames = list(run)
+            start, end = frames[0], frames[-1] + 1
+            members = np.flatnonzero(group == label)
+            posterior = np.exp(scores[start:end, members]).sum(axis=0)
+            runs.append((int(members[posterior.argmax()]), (start, end)))
+    return runs
+
+
+def _prefixes(scores: Floats, beam: int, length: tuple[int, int] | None, letters: int = 0) -> list[tuple[int, ...]]:
+    """Prefix beam search: the up to `beam` best texts, as class ids; with a `length`, so many of each length.
+
+    A frame extends the prefixes by its likely classes, and by at least so many `letters`.
+    """
+    shortest, longest = length or (0, len(scores))
+    ranking = np.argsort(-scores[:, 1:], axis=1)[:, :beam] + 1  # of the extensions of a prefix no more than `beam` stay
+    likely = np.take_along_axis(scores, ranking, axis=1) >= scores.max(axis=1, keepdims=True) + UNLIKELY
+    counts = np.maximum(likely.sum(axis=1), letters)
+    beams: Beams = {(): (0.0, -math.inf)}
+    for time, (frame, ranked, count) in enumerate(zip(scores.tolist(), ranking.tolist(), counts.tolist(), strict=True)):
+        grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [-math.inf, -math.inf])
+        for prefix, (blank, letter) in beams.items():
+            either = _log_add(blank, letter)
+            last = prefix[-1] if prefix else BLANK
+            stay = grown[prefix]
+            stay[0] = either + frame[BLANK]
+            stay[1] = _log_add(stay[1], letter + frame[last])
+            for class_id in ranked[:count] if len(prefix) < longest else ():
+                # after the same letter only a blank starts a new one: without it the old one goes on
+                before = blank if class_id == last else either
+                longer = grown[(*prefix, class_id)]
+                longer[1] = _log_add(longer[1], before + frame[class_id])
+        left = len(scores) - 1 - time
+        beams = _best_beams(grown, beam, shortest - left, by_length=length is not None)
+    return list(beams)
+
+
+def _best_beams(grown: dict[tuple[int, ...], list[float]], beam: int, shortest: int, by_length: bool) -> Beams:
+    """The `beam` best of the prefixes, or of those of each length: else the probable lengths would crowd others out."""
+    scored = [(_log_add(*ends), prefix) for prefix, ends in grown.items() if len(prefix) >= shortest]
+    kept: Beams = {}
+    places: dict[int, int] = defaultdict(lambda: beam)
+    for score, prefix in sorted(scored, reverse=True):
+        row = len(prefix) if by_length else 0
+        if places[row] and score > -math.inf:
+            places[row] -= 1
+            kept[prefix] = (grown[prefix][0], grown[prefix][1])
+    return kept
+
+
+def _log_add(first: float, second: float) -> float:
+    """log(exp(first) + exp(second)); for single floats several times faster than numpy's."""
+    if first < second:
+        first, second = second, first
+    return first if second < first - 40 or second == -math.inf else first + math.log1p(math.exp(second - first))
+
+
+def _constraint_score(scores: Floats, length: tuple[int, int] | None) -> float:
+    """log P(the text's length is within `length`); of any text, with None. ValueError if no path has such a length."""
+    if length is None:
+        return float(np.logaddexp.reduce(scores, axis=1).sum())
+    shortest, longest = length
+    if not 0 <= shortest <= longest:
+        raise ValueError(f"The length {shortest}-{longest} was asked for, expected 0 <= shortest <= longest: mend it.")
+    frames, classes = scores.shape
+    longest = min(longest, frames)
+    other = 1.0 - np.eye(classes)  # a character starts at each class that differs from the last frame's
+    # log P of all paths so far that wrote `row` characters and whose last frame has class `column`
+    ways = np.full((longest + 1, classes), -np.inf)
+    ways[0, BLANK] = 0.0
+    with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
+        for frame in scores:
+            peak = np.maximum(ways.max(axis=1, keepdims=True), -1e300)  # -inf - -inf would be NaN
+            mass = np.exp(ways - peak)
+            started = np.log(mass @ other) + peak
+            ways[1:] = np.logaddexp(ways[1:], started[:-1])
+            ways[:, BLANK] = np.log(mass.sum(axis=1)) + peak[:, 0]
+            ways += frame
+    score = float(np.logaddexp.reduce(ways[shortest:], axis=None)) if shortest <= longest else -math.inf
+    if score == -math.inf:
+        raise ValueError(
+            f"At least {shortest} characters were asked for, but the picture's {frames} frames have no room for them "
+            "(one frame a character, one more between equal ones): ask for fewer, or give a wider picture."
+        )
+    return score
+
+
+def _lattice(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The texts with blanks around each character, (N, S), and where a path may skip the blank before a state, (N, S).
+
+    S = 2 * longest + 1; shorter texts are filled up with blanks.
+    """
+    states = np.full((len(texts), 2 * max(map(len, texts)) + 1), BLANK)
+    for row, text in zip(states, texts, strict=True):
+        row[1 : 2 * len(text) : 2] = text
+    skip = np.zeros(states.shape, dtype=bool)
+    skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    return states, skip
+
+
+def _text_scores(scores: Floats, texts: Sequence[Sequence[int]]) -> Floats:
+    """log P of each text, (N,): the CTC forward pass over all texts at once."""
+    states, skip = _lattice(texts)
+    emitted = scores[:, states]  # (T, N, S)
+    no_skip = np.where(skip, 0.0, -np.inf)
+    # log P of all paths so far that end in each state; two columns before the first keep the shifts below plain
+    ways = np.full((len(texts), states.shape[1] + 2), -np.inf)
+    ways[:, 2:4] = emitted[0, :, :2]
+    for frame in emitted[1:]:
+        moved = np.logaddexp(ways[:, 2:], ways[:, 1:-1])
+        ways[:, 2:] = np.logaddexp(moved, ways[:, :-2] + no_skip) + frame
+    rows, lengths = np.arange(len(texts)), np.array([len(text) for text in texts])
+    last, before = ways[rows, 2 + 2 * lengths], ways[rows, 1 + 2 * lengths]  # the closing blank, the last character
+    total: Floats = np.logaddexp(last, before)
+    return total
+
+
+def _alignment(scores: Floats, ids: Sequence[int]) -> list[Frames]:
+    """The frames of each character of a text on the text's best path (Viterbi)."""
+    states, skip = _lattice([ids])
+    emitted = scores[:, states[0]]  # (T, S)
+    ways = np.full(len(states[0]), -np.inf)
+    ways[:2] = emitted[0, :2]
+    moves = np.zeros(emitted.shape, dtype=int)  # how many states back the best path came from
+    options = np.full((3, len(ways)), -np.inf)
+    for time in range(1, len(emitted)):
+        options[0], options[1, 1:] = ways, ways[:-1]
+        options[2, 2:] = np.where(skip[0, 2:], ways[:-2], -np.inf)
+        moves[time] = options.argmax(axis=0)
+        ways = options.max(axis=0) + emitted[time]
+    state = int(ways[-2:].argmax()) + max(0, len(ways) - 2)
+    path = [state]
+    for time in range(len(emitted) - 1, 0, -1):
+        state -= int(moves[time, state])
+        path.append(state)
+    path.reverse()
+    runs = {state: list(run) for state, run in groupby(range(len(path)), key=path.__getitem__)}
+    return [(runs[state][0], runs[state][-1] + 1) for state in range(1, 2 * len(ids), 2)]
+
+
+def _characters(
+    scores: Floats, charset: Charset, ids: Sequence[int], spans: Sequence[Frames]
+) -> tuple[float, tuple[Character, ...]]:
+    """log P of a text, and its characters at their frames.
+
+    A character's confidence is its posterior given the rest of the text: P(text) over the sum of P(text with another
+    character here). Compared are the few characters with the best posterior in its frames: the others' share is tiny.
+    """
+    choices = []
+    for class_id, (start, end) in zip(ids, spans, strict=True):
+        peaks = scores[start:end, 1:].max(axis=0)
+        rivals = [int(rival) + 1 for rival in np.argsort(-peaks)[:CANDIDATES] if peaks[rival] >= peaks.max() + UNLIKELY]
+        choices.append(list(dict.fromkeys([class_id, *rivals])))
+    texts = [[*ids[:place], choice, *ids[place + 1 :]] for place in range(len(ids)) for choice in choices[place]]
+    score, *chances = _text_scores(scores, [ids, *texts]).tolist()
+
+    characters = []
+    for span, choice in zip(spans, choices, strict=True):
+        weights, chances = chances[: len(choice)], chances[len(choice) :]
+        total = np.logaddexp.reduce(weights)
+        read, *others = (
+            Alternative(charset.decode([class_id]), _probability(weight - total))
+            for class_id, weight in zip(choice, weights, strict=True)
+        )
+        others.sort(key=lambda other: -other.confidence)
+        characters.append(Character(read.text, read.confidence, span, tuple(others)))
+    return score, tuple(characters)
