@@ -45,8 +45,8 @@ class Charset:
         for character in text:
             if character not in self.characters:
                 raise ValueError(
-                    f"The text {text!r} has the character {character!r}, but the charset is {self.characters}: "
-                    "leave it out, or use a charset that has it."
+                    f"The character {character!r} is not among those this model can write, {self.characters}: "
+                    "leave it out, or use a model that knows it."
                 )
         return [self.characters.index(character) + 1 for character in text]
 
@@ -54,14 +54,6 @@ class Charset:
         """The text of class ids without blanks; inverse of `encode`."""
         return "".join(self.characters[class_id - 1] for class_id in ids)
 
-    def class_ids(self, allowed: str) -> list[int]:
-        """Sorted class ids of those characters of `allowed` that this charset has. ValueError if it has none of them.
-
-        A constraint such as "letters" may well name more characters than a model can write: these can't be read anyway.
-        """
-        ids = [number for number, character in enumerate(self.characters, start=1) if character in allowed]
-        if not ids:
-            raise ValueError(
-                f"None of the allowed characters {allowed!r} is in the charset {self.characters}: allow some of these."
-            )
-        return ids
+    def class_ids(self, characters: Iterable[str]) -> list[int]:
+        """The class ids of a set of characters, sorted, each once. ValueError names a character the charset lacks."""
+        return sorted(set(self.encode("".join(characters))))

@@ -114,7 +114,7 @@ def beam_search(
     The constraints hold while decoding: only `allowed` characters, and `length` (shortest, longest) of them. With
     `ignore_case` the two cases of a letter are one class, their probabilities added, and the text is lower case.
     Confidences are then conditional, P(text) / P(constraint), so those of all texts within the constraint sum to 1.
-    ValueError if no text within the constraint fits the frames, or if the charset has none of the allowed characters.
+    ValueError if no text within the constraint fits the frames, or if the charset lacks an allowed character.
     """
     if beam < 1:
         raise ValueError(f"A beam of {beam} came, expected at least 1.")
