@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from crnn.charset import Charset, resolve
+from crnn.charset import NAMED, Charset, resolve
 from crnn.decode import Reading, beam_search
 from crnn.image import Geometry, PictureError, Source, open_picture, prepare
 from crnn.model import CRNNForCTC
@@ -72,7 +72,7 @@ class Recognizer:
             charset: a name of `crnn.charset.NAMED` or the characters themselves; only these are considered.
             length: how many characters there are, or the fewest and the most; only such texts are considered.
             ignore_case: count the spellings of a text that differ in case as one.
-            top: how many texts to give at most, the best one included.
+            top: how many other texts to give at most, and how many other characters for each one.
 
         Raises:
             PictureError: the picture can't be used.
@@ -99,18 +99,25 @@ class Recognizer:
         In place of a picture that can't be used comes its PictureError, yielded and not raised, so that one bad file
         does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed a few batches ahead.
         """
-        allowed = None if charset is None else resolve(charset)
-        self.charset.class_ids(allowed or "")  # names a character that the model doesn't know
         decode = partial(
             beam_search,
             charset=self.charset,
-            beam=max(BEAM, top),
+            beam=max(BEAM, top + 1),
             top=top,
-            allowed=allowed,
+            allowed=None if charset is None else self._allowed(charset, ignore_case),
             length=_bounds(length),
             ignore_case=ignore_case,
         )
         return self._read_windows(iter(pictures), batch_size, decode)
+
+    def _allowed(self, charset: str, ignore_case: bool) -> str:
+        """The characters of a charset constraint; a named one may hold more than the model knows, but not only such."""
+        allowed, known = resolve(charset), self.charset.characters
+        unknown = set(allowed).difference(known, known.swapcase() if ignore_case else "")
+        if unknown and (charset not in NAMED or len(unknown) == len(allowed)):
+            listed = "".join(sorted(unknown))
+            raise ValueError(f"The charset {charset!r} has {listed!r}, which this model can't read; it reads {known}.")
+        return allowed
 
     def _read_windows(
         self, pictures: Iterator[Source], batch_size: int, decode: Decoder
@@ -139,13 +146,17 @@ class Recognizer:
 
     def _read_batch(
         self, prepared: tuple[Array, ...], geometries: tuple[Geometry, ...], decode: Decoder
-    ) -> Iterator[Reading]:
+    ) -> Iterator[Reading | PictureError]:
         """Read prepared pictures, each (3, height, its own width)."""
         log_probs, attention = self._run(prepared)
         for row, geometry in enumerate(geometries):
-            frames = geometry.frames
-            reading = decode(log_probs[row, :frames])
-            yield self._place(reading, log_probs[row], attention[row, :, :, :frames], geometry)
+            own = slice(geometry.frames)  # the rest is padding
+            try:
+                reading = decode(log_probs[row, own])
+            except ValueError as error:  # this picture is too narrow for the length that was asked for
+                yield PictureError(str(error))
+            else:
+                yield self._place(reading, log_probs[row, own], attention[row, own, :, own], geometry)
 
     @torch.inference_mode()
     def _run(self, prepared: tuple[Array, ...]) -> tuple[Array, Array]:
@@ -163,12 +174,17 @@ class Recognizer:
         return log_probs.cpu().numpy(), output.attention.cpu().numpy()
 
     def _place(self, reading: Reading, log_probs: Array, attention: Array, geometry: Geometry) -> Reading:
-        """Add each character's focus and box. log_probs: (T or more, C); attention: (T or more, h, T)."""
+        """Add each character's focus, its frames' attention weighted by its posterior, and box.
+
+        log_probs: (T, C); attention: (T, h, T).
+        """
         focuses, centres = [], []
         for character in reading.characters:
             start, end = character.frames
-            (class_id,) = self.charset.class_ids(character.text)
-            posterior = np.exp(log_probs[start:end, class_id]) + 1e-9  # (frames,); never all zero
+            classes = [
+                i for i, known in enumerate(self.charset.characters, 1) if known.lower() == character.text.lower()
+            ]
+            posterior = np.exp(log_probs[start:end, classes]).sum(axis=1) + 1e-9  # (frames,); never all zero
             focus = np.tensordot(posterior, attention[start:end], axes=1)  # (h, T)
             focuses.append((focus / focus.sum()).astype(np.float32))
             centres.append(float(posterior @ (np.arange(start, end) + 0.5) / posterior.sum()))
@@ -217,8 +233,8 @@ def _bounds(length: Length | None) -> tuple[int, int] | None:
     if length is None:
         return None
     fewest, most = (length, length) if isinstance(length, int) else length
-    if not 1 <= fewest <= most:
-        raise ValueError(f"The length is {fewest} to {most}; give a number from 1 on, or a range such as 4 to 6.")
+    if not 0 <= fewest <= most:
+        raise ValueError(f"The length is {fewest} to {most}; give a number, or a range such as 4 to 6.")
     return fewest, most
 
 
