@@ -1,0 +1,252 @@
+"""`python -m crnn`: one function a command; what a command needs is imported when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crnn import __version__
+from crnn.charset import NAMED
+from crnn.speech import STYLES
+
+if TYPE_CHECKING:
+    from crnn.decode import Reading
+    from crnn.metrics import Scores
+    from crnn.recognizer import Recognizer
+
+Command = Callable[[argparse.Namespace], int]
+BAD = 1  # exit status when something could not be done; argparse itself exits with 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status; what a user can mend becomes one sentence on stderr."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: no voice, no font
+        print(f"error: {error}", file=sys.stderr)
+        return BAD
+    except KeyboardInterrupt:
+        return 130  # as a shell reports it
+    return status
+
+
+def read(arguments: argparse.Namespace) -> int:
+    """Read pictures; if one is no good, say why, go on, and exit with status 1."""
+    from crnn.decode import Reading
+    from crnn.recognizer import Recognizer
+    from crnn.speech import speak, words
+
+    readings = Recognizer.from_pretrained(arguments.checkpoint).read_many(
+        (sys.stdin.buffer if name == "-" else name for name in arguments.pictures),
+        charset=arguments.charset,
+        length=arguments.length,
+        ignore_case=arguments.ignore_case,
+        top=arguments.top,
+    )
+    said = []
+    for name, reading in zip(arguments.pictures, readings, strict=True):
+        _print_reading(name, reading, arguments.json)
+        if isinstance(reading, Reading):
+            said.append(words(reading, ignore_case=arguments.ignore_case))
+    if arguments.speak and said:
+        speak(". ".join(said), arguments.speak)
+    return 0 if len(said) == len(arguments.pictures) else BAD
+
+
+def _print_reading(name: str, reading: Reading | ValueError, as_json: bool) -> None:
+    """Print one picture's line: to stdout, and without --json an error to stderr."""
+    if as_json:
+        found = {"error": str(reading)} if isinstance(reading, ValueError) else reading.as_dict()
+        print(json.dumps({"picture": name} | found), flush=True)
+    elif isinstance(reading, ValueError):
+        print(f"{name}: {reading}", file=sys.stderr)
+    else:
+        print(f"{name}: {reading.text} ({reading.confidence:.0%})", flush=True)
+
+
+def speak(arguments: argparse.Namespace) -> int:
+    """Say a text in a WAV file."""
+    from crnn import speech
+
+    said = speech.words(arguments.text, arguments.style)
+    speech.speak(said, arguments.output, arguments.rate, arguments.voice)
+    print(f"{arguments.output}: {said}")
+    return 0
+
+
+def draw(arguments: argparse.Namespace) -> int:
+    """Draw labelled pictures: numbered PNG files, and metadata.csv with file_name,text."""
+    import numpy as np
+    from PIL import Image
+
+    from crnn import synth
+
+    labels = arguments.folder / "metadata.csv"
+    if labels.exists():
+        raise ValueError(f"{arguments.folder} holds labelled pictures already; give another folder.")
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    with labels.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["file_name", "text"])
+        for number in range(arguments.count):
+            style = arguments.style[number % len(arguments.style)] if arguments.style else None
+            # a generator for each picture: a longer run begins with the same pictures as a short one
+            drawing = synth.draw(np.random.default_rng([arguments.seed, number]), style=style)
+            Image.fromarray(drawing.picture).save(arguments.folder / f"{number:06}.png")
+            rows.writerow([f"{number:06}.png", drawing.text])
+    print(f"{arguments.folder}: {arguments.count} pictures")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train on drawn pictures, or fine-tune on labelled folders, within a time budget."""
+    from crnn.train import train
+
+    finished = train(
+        arguments.output,
+        folders=arguments.folders,
+        start=arguments.start,
+        minutes=arguments.minutes,
+        resume=arguments.resume,
+        seed=arguments.seed,
+    )
+    print(f"{finished}: trained")
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measure on labelled folders, and the mean of all: shares read right, character errors, calibration error."""
+    from crnn.metrics import SHARES, mean
+    from crnn.recognizer import Recognizer
+
+    reader = Recognizer.from_pretrained(arguments.checkpoint)
+    if not arguments.json:
+        print(f"{'set':20} {'n':>6}", *(f"{share:>7}" for share in SHARES))
+    scores = []
+    for folder in arguments.folders:
+        scores.append(_score(reader, folder))
+        _print_scores(scores[-1], arguments.json)
+    _print_scores(mean(scores), arguments.json)
+    return 0
+
+
+def _score(reader: Recognizer, folder: Path) -> Scores:
+    """The figures of one folder; a picture that can't be used counts as read wrong."""
+    from crnn.data import read_folder
+    from crnn.decode import Reading
+    from crnn.metrics import score
+
+    examples = read_folder(folder)
+    readings = [
+        result if isinstance(result, Reading) else Reading("", 0.0)
+        for result in reader.read_many(example.path for example in examples)
+    ]
+    return score(folder.resolve().name, [example.text for example in examples], readings)
+
+
+def _print_scores(scores: Scores, as_json: bool) -> None:
+    """Print one set's line."""
+    row = scores.as_dict()
+    if as_json:
+        print(json.dumps(row), flush=True)
+    else:
+        name, n, *shares = row.values()
+        print(f"{name:20} {n:6}", *(f"{share:7.4f}" for share in shares), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(prog="python -m crnn", description="Reads distorted text aloud.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command, add_arguments in COMMANDS.items():
+        about = (command.__doc__ or "").strip()
+        added = commands.add_parser(command.__name__, help=about, description=about)
+        add_arguments(added)
+        added.set_defaults(command=command)
+    return parser
+
+
+def _read_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture file; - for standard input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a picture")
+    _checkpoint_argument(parser)
+    parser.add_argument(
+        "--charset", help=f"consider only these: {', '.join(NAMED)}, or the characters themselves", metavar="CHARS"
+    )
+    parser.add_argument("--length", type=_length, metavar="N|MIN-MAX", help="consider only texts of this length")
+    parser.add_argument("--ignore-case", action="store_true", help="don't tell capitals from small letters")
+    parser.add_argument(
+        "--top", type=_count, default=5, metavar="K", help="other texts to give with --json (%(default)s)"
+    )
+    parser.add_argument("--speak", type=Path, metavar="FILE.wav", help="say all texts that were read in this file")
+
+
+def _speak_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", metavar="TEXT")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE.wav")
+    parser.add_argument("--rate", type=_count, default=150, metavar="N", help="words a minute (%(default)s)")
+    parser.add_argument("--voice", metavar="ID", help="a voice of the engine, such as en-us or de")
+    parser.add_argument("--style", choices=STYLES, default="spell", help="how to say it (%(default)s)")
+
+
+def _draw_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--count", type=_count, required=True, metavar="N", help="how many pictures")
+    parser.add_argument(
+        "--seed", type=_count, default=0, metavar="N", help="another seed, other pictures (%(default)s)"
+    )
+    parser.add_argument(
+        "--style", nargs="+", metavar="NAME", help="these styles in turn; all, mixed, where none is named"
+    )
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("folders", nargs="*", type=Path, default=[], metavar="FOLDER", help="labelled pictures")
+    source.add_argument("--draw", action="store_true", help="pictures drawn on the fly")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the checkpoint goes")
+    parser.add_argument("--from", dest="start", metavar="CHECKPOINT", help="fine-tune these weights")
+    parser.add_argument("--minutes", type=float, default=60, metavar="N", help="time budget (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on where the run in DIR was stopped")
+    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of drawing and training (%(default)s)")
+
+
+def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="labelled pictures, each folder a set")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a set, the mean last")
+    _checkpoint_argument(parser)
+
+
+def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", metavar="DIR", help="another checkpoint's folder, or a model id on the Hub")
+
+
+def _count(value: str) -> int:
+    """A whole number from 0 on."""
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{value!r} is no whole number; give 0, 1, 2 ...")
+    return int(value)
+
+
+def _length(value: str) -> tuple[int, int]:
+    """N or MIN-MAX as the fewest and the most characters."""
+    fewest, _, most = value.partition("-")
+    if not fewest.isdecimal() or not (most or fewest).isdecimal() or value.endswith("-"):
+        raise argparse.ArgumentTypeError(f"{value!r} is no length; give a number such as 5, or a range such as 4-6")
+    return int(fewest), int(most or fewest)
+
+
+COMMANDS: dict[Command, Callable[[argparse.ArgumentParser], None]] = {
+    read: _read_arguments,
+    speak: _speak_arguments,
+    draw: _draw_arguments,
+    train: _train_arguments,
+    evaluate: _evaluate_arguments,
+}
