@@ -152,11 +152,13 @@ def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
 
 def _checked(log_probs: ArrayLike, charset: Charset) -> Floats:
     scores = np.array(log_probs, dtype=np.float64)  # a copy: constraints are written into it
-    if scores.ndim != 2 or len(scores) == 0 or scores.shape[1] != len(charset) or np.isnan(scores).any():
+    if scores.ndim != 2 or len(scores) == 0 or scores.shape[1] != len(charset):
         raise ValueError(
-            f"Log-probabilities of shape {scores.shape} came, expected (frames, {len(charset)}) without NaN: "
+            f"Log-probabilities of shape {scores.shape} came, expected (frames, {len(charset)}): "
             "give one picture's output and the charset of its model."
         )
+    if not np.isfinite(scores.max(axis=1)).all():
+        raise ValueError("A frame without any finite log-probability came, expected a log-softmax: check the model.")
     return scores
 
 
@@ -247,17 +249,26 @@ def _log_add(first: float, second: float) -> float:
 
 
 def _constraint_score(scores: Floats, length: tuple[int, int] | None) -> float:
-    """log P(the text's length is within `length`); of any text, with None. ValueError if no path has such a length."""
-    if length is None:
-        return float(np.logaddexp.reduce(scores, axis=1).sum())
-    shortest, longest = length
+    """log P(the text has a length within `length`), of any text with None. ValueError if there is no such text."""
+    frames = len(scores)
+    shortest, longest = length or (0, frames)
     if not 0 <= shortest <= longest:
         raise ValueError(f"The length {shortest}-{longest} was asked for, expected 0 <= shortest <= longest: mend it.")
-    frames, classes = scores.shape
-    longest = min(longest, frames)
-    other = 1.0 - np.eye(classes)  # a character starts at each class that differs from the last frame's
+    each_frame = np.logaddexp.reduce(scores, axis=1)
+    lengths = _length_scores(scores, min(longest, frames))[shortest:] if length else each_frame.sum(keepdims=True)
+    if not np.isfinite(lengths).any():
+        raise ValueError(
+            f"No text of {shortest} to {longest} of the allowed characters fits the picture's {frames} frames "
+            "(one frame a character, one more between equal ones): ask for fewer, or give a wider picture."
+        )
+    return float(np.logaddexp.reduce(lengths))
+
+
+def _length_scores(scores: Floats, longest: int) -> Floats:
+    """log P of each text length from 0 to `longest`, (longest + 1,)."""
+    other = 1.0 - np.eye(scores.shape[1])  # a character starts at each class that differs from the last frame's
     # log P of all paths so far that wrote `row` characters and whose last frame has class `column`
-    ways = np.full((longest + 1, classes), -np.inf)
+    ways = np.full((longest + 1, scores.shape[1]), -np.inf)
     ways[0, BLANK] = 0.0
     with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
         for frame in scores:
@@ -267,13 +278,8 @@ def _constraint_score(scores: Floats, length: tuple[int, int] | None) -> float:
             ways[1:] = np.logaddexp(ways[1:], started[:-1])
             ways[:, BLANK] = np.log(mass.sum(axis=1)) + peak[:, 0]
             ways += frame
-    score = float(np.logaddexp.reduce(ways[shortest:], axis=None)) if shortest <= longest else -math.inf
-    if score == -math.inf:
-        raise ValueError(
-            f"At least {shortest} characters were asked for, but the picture's {frames} frames have no room for them "
-            "(one frame a character, one more between equal ones): ask for fewer, or give a wider picture."
-        )
-    return score
+    lengths: Floats = np.logaddexp.reduce(ways, axis=1)
+    return lengths
 
 
 def _lattice(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -352,6 +358,7 @@ def _characters(
         read, *others = (
             Alternative(charset.decode([class_id]), _probability(weight - total))
             for class_id, weight in zip(choice, weights, strict=True)
+            if weight > -math.inf  # a double may not fit here
         )
         others.sort(key=lambda other: -other.confidence)
         characters.append(Character(read.text, read.confidence, span, tuple(others)))
