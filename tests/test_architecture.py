@@ -1,0 +1,85 @@
+"""The house: what each module may import, read from the source. A lower layer never knows an upper one."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+MAY_IMPORT = {
+    "charset": (),
+    "config": ("charset",),
+    "image": (),
+    "model": ("charset", "config"),
+    "decode": ("charset",),
+    "recognizer": ("charset", "config", "decode", "image", "model"),
+    "overlay": ("decode", "image"),
+    "speech": ("decode",),
+    "fonts": ("charset",),
+    "effects": (),
+    "synth": ("charset", "effects", "fonts", "image"),
+    "data": ("charset", "image", "model", "synth"),
+    "metrics": ("decode",),
+    "train": ("charset", "config", "data", "metrics", "model"),
+    "export": ("charset", "config", "model"),
+    "cli": (
+        "charset", "config", "data", "decode", "export", "image", "metrics", "model", "recognizer", "speech", "synth",
+        "train",
+    ),
+    "tabs": ("decode", "image", "overlay", "recognizer", "speech", "tabs", "train"),
+    "__init__": ("recognizer",),
+    "__main__": ("cli",),
+}  # fmt: skip
+TENSOR_LIBRARIES = {"torch", "transformers", "numpy", "cv2", "safetensors"}
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file imports, inside functions too; `from crnn import x` counts as crnn.x."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file.name} imports relatively; name the module in full"
+            found |= {f"crnn.{name.name}" for name in node.names} if node.module == "crnn" else {node.module or ""}
+    return found
+
+
+def layer(file: Path) -> str:
+    """The row of the table that a file of the package belongs to."""
+    return file.relative_to(ROOT / "crnn").parts[0].removesuffix(".py")
+
+
+FILES = sorted((ROOT / "crnn").rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
+    assert layer(file) in MAY_IMPORT, "a new module: give it a row, as low as it can stand"
+    own = {name.split(".")[1] for name in imports(file) if name.startswith("crnn.")} - {"__version__"}
+    assert own <= set(MAY_IMPORT[layer(file)])
+
+
+def test_the_table_has_no_circle() -> None:
+    order: list[str] = []
+    while waiting := [name for name in MAY_IMPORT if name not in order]:
+        free = [name for name in waiting if set(MAY_IMPORT[name]) - {name} <= set(order)]
+        assert free, f"these import each other: {waiting}"
+        order += free
+
+
+def test_app_only_puts_tabs_together() -> None:
+    found = imports(ROOT / "app.py")
+    assert {name for name in found if name.startswith("crnn")} <= {"crnn.tabs", "crnn.recognizer"}
+    assert not {name.split(".")[0] for name in found} & TENSOR_LIBRARIES
+
+
+def test_pictures_are_opened_and_decoded_without_torch() -> None:
+    for name in ("charset", "image", "decode", "overlay", "speech", "fonts", "effects", "synth"):
+        assert not {module.split(".")[0] for module in imports(ROOT / "crnn" / f"{name}.py")} & {
+            "torch",
+            "transformers",
+        }
