@@ -1,0 +1,71 @@
+"""The page: puts the tabs together and launches them. `python app.py`; Hugging Face Spaces runs the same file."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from crnn.tabs import TEXT, read
+
+if TYPE_CHECKING:
+    from crnn.recognizer import Recognizer
+
+TABS = Path(__file__).parent / "crnn" / "tabs"
+DELETE_FILES = (60, 240)  # seconds: look so often, delete what is so old; TEXT["privacy"] promises five minutes
+LARGEST_UPLOAD = "20mb"  # a phone's photo stays below
+
+FONTS = ("system-ui", "sans-serif")  # none is fetched: the page asks no other server for anything
+# Each of these tells 0 from O, and 1 from l and I.
+MONO_FONTS = ("ui-monospace", "Cascadia Mono", "Consolas", "Menlo", "DejaVu Sans Mono", "Liberation Mono", "monospace")
+
+
+def load_reader(checkpoint: str | None = None) -> Future[Recognizer]:
+    """Load the model in the background: torch and the weights take seconds, and the page need not wait for them."""
+
+    def load() -> Recognizer:
+        from crnn.recognizer import Recognizer
+
+        return Recognizer.from_pretrained(checkpoint)
+
+    return ThreadPoolExecutor(1, thread_name_prefix="load").submit(load)
+
+
+def build_demo(checkpoint: str | None = None) -> gr.Blocks:
+    """Build the page. checkpoint: a folder or Hub id, None for the shipped one."""
+    reader = load_reader(checkpoint)
+    demo = gr.Blocks(title=TEXT["title"], analytics_enabled=False, delete_cache=DELETE_FILES)
+    with demo:
+        gr.HTML(f'<a class="skip" href="#result">{TEXT["skip"]}</a>')
+        gr.HTML(f"<h1>{TEXT['title']}</h1><p>{TEXT['lede']}</p>", elem_id="top")
+        read.build(reader)
+        gr.HTML(f"<p>{TEXT['privacy']}</p>", elem_id="privacy")
+    return demo
+
+
+def launch_options() -> dict[str, Any]:
+    """What makes the page private, readable and accessible; address and port stay with Gradio's own variables."""
+    return {
+        "theme": gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS),
+        "css_paths": TABS / "page.css",
+        "head": f"<script>{(TABS / 'page.js').read_text(encoding='utf-8')}</script>",
+        "max_file_size": LARGEST_UPLOAD,
+        "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,  # one server, one process
+        "footer_links": ["api"],
+    }
+
+
+def main() -> None:
+    """Serve the page until it is stopped."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", help="folder or Hub id of the model (default: checkpoints/captcha)")
+    build_demo(parser.parse_args().checkpoint).launch(**launch_options())
+
+
+if __name__ == "__main__":
+    main()
