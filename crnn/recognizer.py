@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers.utils import logging
 
 from crnn.charset import NAMED, Charset, resolve
 from crnn.decode import Reading, beam_search
@@ -111,13 +112,13 @@ class Recognizer:
         return self._read_windows(iter(pictures), batch_size, decode)
 
     def _allowed(self, charset: str, ignore_case: bool) -> str:
-        """The characters of a charset constraint; a named one may hold more than the model knows, but not only such."""
+        """The characters of a charset constraint that the model knows; only a named one may hold others besides."""
         allowed, known = resolve(charset), self.charset.characters
         unknown = set(allowed).difference(known, known.swapcase() if ignore_case else "")
         if unknown and (charset not in NAMED or len(unknown) == len(allowed)):
             listed = "".join(sorted(unknown))
             raise ValueError(f"The charset {charset!r} has {listed!r}, which this model can't read; it reads {known}.")
-        return allowed
+        return "".join(character for character in allowed if character not in unknown)
 
     def _read_windows(
         self, pictures: Iterator[Source], batch_size: int, decode: Decoder
@@ -170,7 +171,7 @@ class Recognizer:
         output = self.model(
             torch.from_numpy(batch).to(device), widths=torch.tensor(widths, device=device) if padded else None
         )
-        log_probs = (output.logits / self.model.config.temperature).log_softmax(-1)
+        log_probs = (output.logits / self.model.config.confidence_temperature).log_softmax(-1)
         return log_probs.cpu().numpy(), output.attention.cpu().numpy()
 
     def _place(self, reading: Reading, log_probs: Array, attention: Array, geometry: Geometry) -> Reading:
@@ -245,13 +246,17 @@ def _load(checkpoint: str | Path) -> CRNNForCTC:
         for name in ("config.json", "model.safetensors"):
             if not (folder / name).is_file():
                 raise ValueError(f"{folder} holds no {name}; give a folder that `python -m crnn train` wrote.")
+    logging.disable_progress_bar()  # it would stand among the readings for a file of a few megabytes
+    another_kind = f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote."
     try:
         loaded: Any = CRNNForCTC.from_pretrained(checkpoint, output_loading_info=True)
+    except RuntimeError as error:  # weights of other shapes
+        raise ValueError(another_kind) from error
     except Exception as error:  # the Hub, JSON and safetensors each have their own
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
     model: CRNNForCTC
     model, info = loaded
-    if info["missing_keys"] or info["mismatched_keys"]:
-        raise ValueError(f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote.")
+    if info["missing_keys"]:  # they were made up at random
+        raise ValueError(another_kind)
     return model

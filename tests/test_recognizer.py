@@ -1,0 +1,177 @@
+"""The one public door: constraints, batches, boxes and focus, and what checkpoints may be."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import crnn
+from crnn.config import CRNNConfig
+from crnn.decode import Reading
+from crnn.image import PictureError
+from crnn.model import CRNNForCTC, CRNNOutput
+from crnn.recognizer import Recognizer
+
+Draw = Callable[..., np.ndarray]
+
+
+@dataclass
+class ScriptedModel:
+    """Stands in for the network: each frame has one sure class and looks at one cell of a map with 2 rows."""
+
+    config: CRNNConfig
+    classes: list[int]
+    rows: list[int]
+    device: str = "cpu"
+
+    def eval(self) -> ScriptedModel:
+        return self
+
+    def __call__(self, pixel_values: torch.Tensor, widths: torch.Tensor | None = None) -> CRNNOutput:
+        frames = pixel_values.shape[-1] // 4
+        assert frames == len(self.classes)
+        logits = torch.nn.functional.one_hot(torch.tensor(self.classes), self.config.classes) * 8.0
+        attention = torch.zeros(1, frames, 2, frames)
+        attention[0, range(frames), self.rows, range(frames)] = 1
+        return CRNNOutput(logits=logits[None], attention=attention)
+
+
+def scripted(config: CRNNConfig, classes: str, rows: str) -> Recognizer:
+    """A recognizer whose frames see these characters (. is the blank) in these rows (0 or 1)."""
+    ids = [0 if character == "." else config.charset.index(character) + 1 for character in classes]
+    return Recognizer(ScriptedModel(config, ids, [int(row) for row in rows]))  # type: ignore[arg-type]
+
+
+#            frame  0         1
+#                   0123456789012345
+FRAMES, ROWS = "...11....22.A...", "0000000000111111"
+
+
+def test_boxes_and_focus_stand_where_the_frames_are(tiny_config: CRNNConfig) -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)  # prepared to 48 x 64 px: 16 frames of 8 px of this picture
+    reading = scripted(tiny_config, FRAMES, ROWS).read(picture)
+    assert reading.text == "12A"
+    one, two, a = reading.characters
+    # centres at frames 4, 10 and 12.5: midway borders at 7 and 11.25, and as far out on the outer sides
+    assert [character.box[0::2] for character in (one, two, a)] == [
+        pytest.approx(pair, abs=0.1) for pair in [(8, 56), (56, 90), (90, 110)]
+    ]
+    assert one.box[1::2] == pytest.approx((2.4, 45.6), abs=0.1)  # 0.9 of the upper row
+    assert a.box[1::2] == pytest.approx((50.4, 93.6), abs=0.1)  # 0.9 of the lower row
+    assert one.focus.shape == (2, 16)
+    assert one.focus.sum() == pytest.approx(1, abs=1e-5)
+    assert one.focus[0, 3:5] == pytest.approx([0.5, 0.5], abs=1e-3)
+
+
+def test_a_single_character_is_boxed_by_its_focus(tiny_config: CRNNConfig) -> None:
+    (only,) = scripted(tiny_config, "......77........", "0" * 16).read(np.zeros((96, 128, 3), np.uint8)).characters
+    assert only.box == pytest.approx((48.8, 2.4, 63.2, 45.6), abs=0.1)
+
+
+def test_temperature_divides_the_logits(tiny_config: CRNNConfig) -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)
+    sure = scripted(tiny_config, FRAMES, ROWS).read(picture).confidence
+    cooler = CRNNConfig(**{**tiny_config.to_dict(), "confidence_temperature": 4.0})
+    assert scripted(cooler, FRAMES, ROWS).read(picture).confidence < sure - 0.3
+
+
+def test_focus_under_ignore_case_counts_both_cases(tiny_config: CRNNConfig) -> None:
+    reading = scripted(tiny_config, FRAMES, ROWS).read(np.zeros((96, 128, 3), np.uint8), ignore_case=True)
+    assert reading.text == "12a"
+    assert reading.characters[2].focus[1, 12] == pytest.approx(1, abs=1e-3)
+
+
+def test_constraints_hold(tiny_model: CRNNForCTC, word_picture: Draw) -> None:
+    reader, picture = Recognizer(tiny_model), word_picture("4711")
+    assert len(reader.read(picture, length=4).text) == 4
+    assert 2 <= len(reader.read(picture, length=(2, 3)).text) <= 3
+    reading = reader.read(picture, charset="ab", length=5, top=3)
+    assert set(reading.text) <= set("ab")
+    assert len(reading.alternatives) == 3
+    assert set(reader.read(picture, charset="alphanumeric", length=3).text) <= set("0123456789abAB")
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ({"charset": "12x"}, "'x', which this model can't read"),
+        ({"charset": ""}, "empty"),
+        ({"length": (5, 4)}, "5 to 4"),
+        ({"length": -1}, "-1"),
+    ],
+)
+def test_impossible_wishes_are_refused_at_once(tiny_model: CRNNForCTC, wish: dict, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Recognizer(tiny_model).read_many([], **wish)  # before any picture is looked at
+
+
+def test_batches_read_like_singles_in_order_and_survive_bad_pictures(
+    tiny_model: CRNNForCTC, word_picture: Draw
+) -> None:
+    reader = Recognizer(tiny_model)
+    pictures = [word_picture(f"{n}a{n}", width=60 + 37 * n % 150) for n in range(11)]
+    singles = [reader.read(picture) for picture in pictures]
+    sources: list = [*pictures[:3], b"broken", *pictures[3:], "/no/such.png"]
+    results = list(reader.read_many(iter(sources), batch_size=2))  # windows of 8: more than one
+    assert [number for number, result in enumerate(results) if isinstance(result, PictureError)] == [3, 12]
+    readings = [result for result in results if isinstance(result, Reading)]
+    assert [reading.text for reading in readings] == [single.text for single in singles]
+    for reading, single in zip(readings, singles, strict=True):
+        assert reading.confidence == pytest.approx(single.confidence, rel=1e-3)
+        for one, other in zip(reading.characters, single.characters, strict=True):
+            assert one.box == pytest.approx(other.box, abs=0.05)
+            assert np.allclose(one.focus, other.focus, atol=1e-4)
+
+
+def test_a_picture_too_narrow_for_the_length_does_not_cost_the_rest(tiny_model: CRNNForCTC, word_picture: Draw) -> None:
+    reader = Recognizer(tiny_model)
+    narrow, wide = word_picture("1", width=20), word_picture("1", width=160)
+    first, second = reader.read_many([narrow, wide], length=15)
+    assert isinstance(first, PictureError)
+    assert len(second.text) == 15
+    with pytest.raises(PictureError, match="8 frames"):
+        reader.read(narrow, length=15)
+
+
+def test_a_checkpoint_reads_the_same_after_loading(
+    tiny_model: CRNNForCTC, tiny_checkpoint: Path, word_picture: Draw
+) -> None:
+    picture = word_picture("12b")
+    loaded = crnn.Recognizer.from_pretrained(str(tiny_checkpoint), device="cpu")
+    assert loaded.read(picture) == Recognizer(tiny_model).read(picture)
+
+
+def test_what_is_no_checkpoint_gets_one_sentence(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    def copy(name: str, **changes: bytes) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in ("config.json", "model.safetensors"):
+            (folder / file).write_bytes(changes.get(file.split(".")[0], (tiny_checkpoint / file).read_bytes()))
+        return folder
+
+    config = (tiny_checkpoint / "config.json").read_bytes()
+    weights = (tiny_checkpoint / "model.safetensors").read_bytes()
+    bad = {
+        tmp_path: "holds no config.json",
+        tmp_path / "nowhere": "holds no config.json",
+        copy("cut", model=weights[:-50]): "is no checkpoint",
+        copy("garbled", config=b"{"): "is no checkpoint",
+        copy("other", config=config.replace(b'"lstm_size": 8', b'"lstm_size": 4')): "another kind of model",
+        "no/such-model": "no model that the Hub gives",
+    }
+    for checkpoint, reason in bad.items():
+        with pytest.raises(ValueError, match=reason) as caught:
+            Recognizer.from_pretrained(checkpoint)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_binary_file_is_a_picture_too(tiny_model: CRNNForCTC) -> None:
+    reader = Recognizer(tiny_model)
+    pnm = b"P5 32 16 255\n" + bytes(range(256)) * 2
+    assert reader.read(io.BytesIO(pnm)) == reader.read(pnm)
