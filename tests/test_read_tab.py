@@ -1,0 +1,219 @@
+"""The Read tab's handlers as plain functions, with a reader that knows its answer; then what the page promises."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import app
+from crnn.decode import Alternative, Character, Reading
+from crnn.speech import SpeechError
+from crnn.tabs import TEXT, read, result
+from crnn.tabs.read import Shown, Wishes, show
+
+FOCUS = np.full((6, 40), 1 / 240, np.float32)
+SURE = Character("A", 0.99, (0, 2), (Alternative("4", 0.01),), (0, 0, 30, 60), FOCUS)
+DOUBTED = Character("0", 0.6, (4, 6), (Alternative("O", 0.4),), (40, 0, 70, 60), FOCUS)
+READING = Reading("A0", 0.594, (SURE, DOUBTED), (Alternative("A0", 0.594), Alternative("AO", 0.396)))
+
+
+class Reader:
+    """Answers as told, and keeps what it was asked."""
+
+    def __init__(self, answer: Reading | Exception = READING) -> None:
+        self.answer = answer
+        self.asked: dict[str, Any] = {}
+
+    def read(self, picture: np.ndarray, **asked: Any) -> Reading:
+        self.asked = asked
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def ready(reader: Reader) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(reader)
+    return future
+
+
+@pytest.fixture
+def upload(tmp_path: Path) -> dict[str, str]:
+    """What the page sends for a picture."""
+    Image.new("RGB", (160, 60), "white").save(tmp_path / "picture.png")
+    return {"path": str(tmp_path / "picture.png")}
+
+
+@pytest.fixture
+def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was said, in place of an engine."""
+    said: list[str] = []
+    monkeypatch.setattr(read, "synthesize", lambda text: said.append(text) or b"WAV")
+    return said
+
+
+def test_a_read_shows_the_text_at_once_and_then_the_rest(upload: dict[str, str], spoken: list[str]) -> None:
+    busy, text, drawn, last = show(ready(Reader()), upload, Wishes())
+    assert busy.status == TEXT["reading"]
+    assert text.status == "Read: capital A, 0. Confidence 59 percent. Second character unsure."
+    assert "A<span" in text.text and "Not sure" in text.text and not text.details
+    assert drawn.details.count("<img") == 3  # all, and each character's own
+    assert spoken == ["capital A, 0. Second character: zero, or the capital letter O"]
+    assert "autoplay" in last.sound and 'src="data:audio/wav;base64,V0FW"' in last.sound
+    assert last._replace(sound="") == drawn
+
+
+def test_what_is_shown_of_a_reading() -> None:
+    shown = result.details_html(np.zeros((60, 160, 3), np.uint8), READING)
+    assert 'alt="The picture, enlarged. A numbered box and a colour mark where it looked for each character: ' in shown
+    assert "1 capital A, 2 0." in shown
+    assert "<code>O</code> 40\u00a0%" in shown
+    assert "<li><code>AO</code> 40\u00a0%</li>" in shown and "<li><code>A0</code>" not in shown
+
+
+def test_the_wishes_reach_the_reader_and_the_voice(upload: dict[str, str], spoken: list[str]) -> None:
+    reader = Reader()
+    list(show(ready(reader), upload, Wishes("digits", 0, 6, True, "phonetic")))
+    assert reader.asked == {"charset": "digits", "length": (1, 6), "ignore_case": True}
+    assert spoken[0].startswith("Alpha, zero")
+
+
+def test_no_wishes_are_no_constraints(upload: dict[str, str], spoken: list[str]) -> None:
+    reader = Reader()
+    list(show(ready(reader), upload, Wishes()))
+    assert reader.asked == {"charset": None, "length": None, "ignore_case": False}
+
+
+def test_a_read_before_the_model_is_there_waits_for_it(upload: dict[str, str], spoken: list[str]) -> None:
+    future: Future[Any] = Future()
+    steps = show(future, upload, Wishes())
+    assert next(steps).status == TEXT["loading"]
+    future.set_result(Reader())
+    assert next(steps).status.startswith("Read: ")
+
+
+def last_of(steps: Iterator[Shown]) -> Shown:
+    return list(steps)[-1]
+
+
+def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("just text\n")
+    (tmp_path / "empty.png").touch()
+    Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
+    for name in ("text.png", "empty.png", "dot.png", "gone.png"):
+        shown = last_of(show(ready(Reader()), {"path": str(tmp_path / name)}, Wishes()))
+        assert shown == Shown(alert=shown.alert)
+        assert shown.alert.endswith(".") and shown.alert.count(". ") == 0 and len(shown.alert) > 20
+        assert str(tmp_path) not in shown.alert
+
+
+@pytest.mark.parametrize("value", [None, {"path": None}, {"url": "data:,"}])
+def test_no_picture_is_said(value: dict[str, Any] | None) -> None:
+    assert last_of(show(ready(Reader()), value, Wishes())).alert == TEXT["no_picture"]
+
+
+def test_contradicting_bounds_are_said(upload: dict[str, str]) -> None:
+    shown = last_of(show(ready(Reader()), upload, Wishes(shortest=6, longest=4)))
+    assert shown.alert == TEXT["length_order"].format(6, 4)
+
+
+def test_a_reader_that_could_not_be_loaded_says_why(upload: dict[str, str]) -> None:
+    future: Future[Any] = Future()
+    future.set_exception(ValueError("there is no such checkpoint."))
+    assert last_of(show(future, upload, Wishes())).alert == TEXT["no_reader"].format("there is no such checkpoint.")
+
+
+def test_a_fault_of_ours_is_a_sentence_here_and_a_traceback_in_the_log(
+    upload: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert last_of(show(ready(Reader(RuntimeError("inner"))), upload, Wishes())).alert == TEXT["failed"]
+    assert "inner" in caplog.text
+
+
+def test_without_a_voice_the_text_still_shows(upload: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def mute(text: str) -> bytes:
+        raise SpeechError("No voice was found: install <espeak-ng>.")
+
+    monkeypatch.setattr(read, "synthesize", mute)
+    shown = last_of(show(ready(Reader()), upload, Wishes()))
+    assert unescape(shown.alert) == TEXT["no_voice"].format("No voice was found: install <espeak-ng>.")
+    assert "<" not in shown.alert
+    assert "A<span" in shown.text and shown.details and not shown.sound
+
+
+def test_nothing_found_is_said_and_drawn_nowhere(upload: dict[str, str], spoken: list[str]) -> None:
+    shown = last_of(show(ready(Reader(Reading("", 0.9))), upload, Wishes()))
+    assert shown.status == TEXT["status_nothing"] and TEXT["nothing"] in shown.text and not shown.details
+    assert spoken == ["No text found."]
+
+
+def test_a_text_is_never_taken_for_markup(upload: dict[str, str], spoken: list[str]) -> None:
+    characters = tuple(Character(one, 0.9, (i, i + 1), (Alternative("<", 0.1),)) for i, one in enumerate("<b>&"))
+    shown = last_of(show(ready(Reader(Reading("<b>&", 0.9, characters, (Alternative("<b>", 0.1),)))), upload, Wishes()))
+    assert "&lt;b&gt;&amp;" in shown.text
+    assert "<b>" not in "".join(shown)
+
+
+def test_examples_come_with_their_texts(tmp_path: Path) -> None:
+    (tmp_path / "metadata.csv").write_text('file_name,text\n1.png,"a,b"\n2.png,x\n', encoding="utf-8")
+    assert read.examples(tmp_path) == [(tmp_path / "1.png", "a,b"), (tmp_path / "2.png", "x")]
+    assert read.examples(tmp_path / "none") == []
+
+
+# ---------------------------------------------------------------- what the page promises
+
+
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch) -> gr.Blocks:
+    monkeypatch.setattr(app, "load_reader", lambda checkpoint=None: ready(Reader()))
+    return app.build_demo()
+
+
+def test_files_are_deleted_within_the_time_that_the_page_promises(demo: gr.Blocks) -> None:
+    assert "five minutes" in TEXT["privacy"] and sum(demo.delete_cache or (0,)) == 5 * 60
+    assert not demo.analytics_enabled
+    options = app.launch_options()
+    assert options["run_history"] is False and options["enable_monitoring"] is False
+
+
+def test_programs_read_and_speak_and_no_file_stays(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, upload: dict[str, str]
+) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(cache))
+    monkeypatch.setattr(app, "DELETE_FILES", (1, 1))
+    monkeypatch.setattr(app, "load_reader", lambda checkpoint=None: ready(Reader()))
+    monkeypatch.setattr(read, "synthesize", lambda text, rate: f"{text} at {rate}".encode())
+    demo = app.build_demo()
+    address = demo.launch(**app.launch_options(), prevent_thread_lock=True, quiet=True)[1]
+    try:
+        client = Client(address, verbose=False, download_files=str(tmp_path / "got"))
+        assert client.predict(handle_file(upload["path"]), api_name="/read") == READING.as_dict()
+        sound = client.predict("A0", style="phonetic", rate=200, api_name="/speak")
+        assert Path(sound).read_bytes() == b"capital Alpha, zero at 200"
+        for unmarked in ({"path": "/etc/hostname"}, {"path": upload["path"]}):  # would be read past Gradio's check
+            with pytest.raises(AppError):
+                client.predict(unmarked, api_name="/read")
+        with pytest.raises(AppError, match="style"):
+            client.predict("A0", style="loud", api_name="/speak")
+        deadline = time.monotonic() + 10
+        while files(cache) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not files(cache)
+    finally:
+        demo.close()
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
