@@ -1,7 +1,7 @@
 # make demo   sets everything up and opens the page
 # make test   sets everything up and runs every test
 # make check  lint, format and types
-# make train  trains from drawn pictures; MINUTES=600 for the shipped quality
+# make train  trains from drawn pictures for MINUTES, and goes on where an earlier call was stopped
 
 PYTHON ?= python3
 MINUTES ?= 60
@@ -20,7 +20,8 @@ check: .venv/ready-dev
 	.venv/bin/mypy
 
 train: .venv/ready
-	.venv/bin/python -m crnn train --draw --output $(OUTPUT) --minutes $(MINUTES) --resume
+	.venv/bin/python -m crnn train --draw --output $(OUTPUT) --minutes $(MINUTES) \
+		$(if $(wildcard $(OUTPUT)/checkpoint-*),--resume)
 
 # The stamps are older than their files only after those changed, so that a second call starts at once.
 .venv/ready: requirements.txt constraints.txt

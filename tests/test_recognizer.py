@@ -74,7 +74,7 @@ def test_a_single_character_is_boxed_by_its_focus(tiny_config: CRNNConfig) -> No
     assert only.box == pytest.approx((48.8, 2.4, 63.2, 45.6), abs=0.1)
 
 
-def test_temperature_divides_the_logits(tiny_config: CRNNConfig) -> None:
+def test_the_temperature_divides_the_logits(tiny_config: CRNNConfig) -> None:
     picture = np.zeros((96, 128, 3), np.uint8)
     sure = scripted(tiny_config, FRAMES, ROWS).read(picture).confidence
     cooler = CRNNConfig(**{**tiny_config.to_dict(), "confidence_temperature": 4.0})
