@@ -1,0 +1,144 @@
+"""The real page in a real browser: the app as a process of its own, and the system's Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+from crnn.recognizer import SHIPPED
+from crnn.tabs.read import examples
+
+ROOT = Path(__file__).parent.parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--autoplay-policy=no-user-gesture-required",  # an upload by a script is no gesture
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
+STARTS_WITHIN = 90  # seconds
+
+
+class Upload(NamedTuple):
+    """A picture to bring, and the text that is to be read where the reader is trained."""
+
+    path: Path
+    text: str | None
+
+
+class App(NamedTuple):
+    """The running app: where it answers and what it printed."""
+
+    address: str
+    log: Path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; where there is none, CI fails and others skip."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        sentence = f"No Chromium on the path ({', '.join(BROWSERS)}): install one, such as Debian's package chromium."
+        pytest.fail(sentence) if os.environ.get("CI") else pytest.skip(sentence)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def app(browser: Browser, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """app.py on a free port, with the shipped reader; before that is trained, with an untrained one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("app")
+    log, cache = folder / "log", folder / "cache"
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(cache)}
+    checkpoint = SHIPPED if SHIPPED.is_dir() else tiny_checkpoint
+    command = [sys.executable, "app.py", "--checkpoint", str(checkpoint)]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/", process, log)
+        yield App(f"http://127.0.0.1:{port}/", log)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once the app answers; fail with what it printed where it does not."""
+    deadline = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"app.py did not answer:\n{log.read_text()}")
+
+
+@pytest.fixture
+def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page as a given screen; at the end no other server may have been asked for anything."""
+    pages: list[Page] = []
+    foreign: list[str] = []
+
+    def note(request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
+            foreign.append(request.url)
+
+    def open_as(width: int = 1200, height: int = 900, dark: bool = False) -> Page:
+        page = browser.new_page(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            permissions=["camera"],
+        )
+        pages.append(page)
+        page.on("request", note)
+        page.goto(app.address)
+        page.get_by_role("heading", level=1).wait_for()
+        page.locator("#bring input[type=file]").wait_for(state="attached")
+        return page
+
+    yield open_as
+    for page in pages:
+        page.close()
+    assert not foreign
+
+
+@pytest.fixture(scope="session")
+def upload(word_picture: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Upload:
+    """An example picture; before there are any, one drawn here."""
+    shown = examples()
+    if shown and SHIPPED.is_dir():
+        return Upload(*shown[0])
+    path = tmp_path_factory.mktemp("picture") / "word.png"
+    cv2.imwrite(str(path), word_picture("b4A1"))
+    return Upload(path, None)
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A text file that says it is a picture."""
+    path = tmp_path / "text.png"
+    path.write_text("This is no picture.\n")
+    return path
