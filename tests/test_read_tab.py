@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import gradio as gr
 import numpy as np
@@ -190,7 +191,11 @@ def test_files_are_deleted_within_the_time_that_the_page_promises(demo: gr.Block
 def test_programs_read_and_speak_and_no_file_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, upload: dict[str, str]
 ) -> None:
-    cache = tmp_path / "cache"
+    cache, shown = tmp_path / "cache", tmp_path / "examples"
+    shown.mkdir()
+    (shown / "metadata.csv").write_text("file_name,text\n1.png,A0\n")
+    Image.new("RGB", (160, 60), "white").save(shown / "1.png")
+    monkeypatch.setattr(read, "EXAMPLES", shown)
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(cache))
     monkeypatch.setattr(app, "DELETE_FILES", (1, 1))
     monkeypatch.setattr(app, "load_reader", lambda checkpoint=None: ready(Reader()))
@@ -211,6 +216,9 @@ def test_programs_read_and_speak_and_no_file_stays(
         while files(cache) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not files(cache)
+        thumbnail = next(block.icon for block in demo.blocks.values() if getattr(block, "icon", None))
+        with urlopen(address.rstrip("/") + thumbnail["url"]) as answer:  # the examples do stay
+            assert answer.read() == (shown / "1.png").read_bytes()
     finally:
         demo.close()
 

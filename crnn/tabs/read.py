@@ -108,7 +108,7 @@ def read_picture(reader: Future[Recognizer], value: dict[str, Any] | None, wishe
     return picture, reading
 
 
-def examples(folder: Path = EXAMPLES) -> list[tuple[Path, str]]:
+def examples(folder: Path) -> list[tuple[Path, str]]:
     """The example pictures of a folder with their texts, from its metadata.csv (file_name, text)."""
     table = folder / "metadata.csv"
     if not table.is_file():
@@ -181,9 +181,10 @@ def _picture() -> gr.Image:
 
 
 def _examples(picture: gr.Image) -> None:
-    shown = examples()
+    shown = examples(EXAMPLES)
     if not shown:
         return
+    gr.set_static_paths(EXAMPLES)  # served from where they lie: copies would be deleted like any upload
     gr.HTML(f"<h3>{TEXT['examples']}</h3>")
     with gr.Row(elem_id="examples"):
         for path, text in shown:

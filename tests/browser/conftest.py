@@ -20,7 +20,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from crnn.recognizer import SHIPPED
-from crnn.tabs.read import examples
+from crnn.tabs.read import EXAMPLES, examples
 
 ROOT = Path(__file__).parent.parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -128,7 +128,7 @@ def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
 @pytest.fixture(scope="session")
 def upload(word_picture: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Upload:
     """An example picture; before there are any, one drawn here."""
-    shown = examples()
+    shown = examples(EXAMPLES)
     if shown and SHIPPED.is_dir():
         return Upload(*shown[0])
     path = tmp_path_factory.mktemp("picture") / "word.png"

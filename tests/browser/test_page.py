@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from crnn.tabs import TEXT
+from crnn.tabs.read import EXAMPLES, examples
 
 from .conftest import App, Upload
 
@@ -123,6 +124,16 @@ def test_the_whole_job_by_keyboard(open_page: Callable[..., Page], upload: Uploa
     expect(page.locator("#attention-0")).to_be_focused()
     expect(page.locator("#attention-0 + label + img")).to_be_visible()
     expect(page.locator("#attention-all + label + img")).to_be_hidden()
+
+
+@pytest.mark.skipif(not examples(EXAMPLES), reason="assets/examples has no pictures yet")
+def test_each_example_has_a_name_and_is_read(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    for _, text in examples(EXAMPLES):
+        button = page.get_by_role("button", name=TEXT["example"].format(text), exact=True)
+        assert button.locator("img").evaluate("image => image.naturalWidth") > 0
+        button.click()
+        expect(page.locator("#result .text")).to_have_text(text, timeout=60 * SECOND)
 
 
 @pytest.mark.parametrize("screen", SCREENS)
