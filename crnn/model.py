@@ -135,6 +135,7 @@ class CRNNForCTC(PreTrainedModel):
     residual convolutions and attention over the feature map; Graves et al., 2006, for the CTC loss.
     """
 
+    config: CRNNConfig
     config_class = CRNNConfig
     base_model_prefix = "crnn"
     main_input_name = "pixel_values"

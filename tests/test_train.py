@@ -1,0 +1,103 @@
+"""Training: it learns, it can be killed and resumed, and its schedule fits the budget."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from crnn import train as training
+from crnn.charset import Charset
+from crnn.config import CRNNConfig
+from crnn.data import collate
+from crnn.image import prepare
+from crnn.model import CRNNForCTC
+from crnn.synth import draw
+from crnn.train import Budget, collapse, exact_match, rate, train
+
+SMALL = CRNNConfig(channels=(16, 16, 32, 48, 64), lstm_size=64, dropout=0.0)
+
+
+def test_eight_words_are_learnt_by_heart_in_seconds() -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    words = ["abcd", "W7xQ", "0099", "hello", "KKm3", "zebra", "55555", "Tiny"]
+    pictures = [prepare(draw(rng, text=word, style="plain", aspect=2.5).picture, 48, 4) for word in words]
+    charset = Charset(SMALL.charset)
+    batch = collate(pictures, words, charset)
+    model = CRNNForCTC(SMALL)
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    started = time.monotonic()
+    read: list[str] = []
+    for step in range(400):
+        output = model(**batch)
+        output.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        read = [charset.decode(collapse(path)) for path in output.logits.argmax(-1).numpy()]
+        if read == words and output.loss < 0.05:
+            break
+    assert read == words
+    assert time.monotonic() - started < 30, f"{step} steps"
+
+
+class Killed(Exception):
+    pass
+
+
+def test_killed_and_resumed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_MINUTES", 1 / 60)
+    monkeypatch.setattr(training, "EVALUATION_PICTURES", 16)
+    monkeypatch.setattr(training, "BATCH_SIZE", 8)
+    tiny = CRNNConfig(channels=(4, 4, 8, 8, 16), lstm_size=8)
+    save = Budget.on_save
+
+    def save_and_die(self: Budget, *args: Any, **kwargs: Any) -> None:
+        save(self, *args, **kwargs)
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Budget, "on_save", save_and_die)
+        with pytest.raises(Killed):
+            train(tmp_path, minutes=0.1, config=tiny)
+    (interim,) = tmp_path.glob("checkpoint-*")
+    before = json.loads((interim / "trainer_state.json").read_text())["global_step"]
+    spent_s = json.loads((interim / Budget.FILE).read_text())["spent_s"]
+    assert before > 0 and spent_s > 0
+
+    started = time.monotonic()
+    train(tmp_path, minutes=0.1, config=tiny, resume=True)
+    ran_s = time.monotonic() - started
+    history = json.loads((tmp_path / "training.json").read_text())
+    assert history["pictures"] > before * 8
+    assert CRNNForCTC.from_pretrained(tmp_path).config.lstm_size == 8
+    stopped = json.loads((max(tmp_path.glob("checkpoint-*"), key=lambda f: int(f.name[11:])) / Budget.FILE).read_text())
+    assert spent_s < stopped["spent_s"] <= spent_s + ran_s  # the budget counts both runs
+
+
+def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no interim checkpoint to resume"):
+        train(tmp_path, resume=True)
+
+
+def test_the_rate_warms_up_and_ends_at_zero() -> None:
+    rates = [rate(share) for share in np.linspace(0, 1, 101)]
+    assert rates[0] < 0.01 and max(rates) == pytest.approx(1, abs=0.01) and rates[-1] < 1e-6
+    peak = int(np.argmax(rates))
+    assert 1 <= peak <= 5 and np.all(np.diff(rates[peak:]) <= 0)
+
+
+def test_paths_collapse_to_texts() -> None:
+    assert collapse(np.array([0, 1, 1, 0, 1, 2, 2, 0])) == [1, 1, 2]
+    assert collapse(np.array([], int)) == []
+
+
+def test_exact_match_counts_whole_texts() -> None:
+    class Prediction:
+        predictions = np.array([[1, 1, 0, 2, -100], [0, 0, 3, 3, 3]])
+        label_ids = np.array([[1, 2, 0, -100], [3, 3, 0, 0]])
+
+    assert exact_match(Prediction()) == {"exact": 0.5}  # type: ignore[arg-type]
