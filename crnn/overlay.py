@@ -17,8 +17,8 @@ COLOURS = ((230, 159, 0), BLUE, (240, 228, 66), (213, 94, 0), (86, 180, 233), (0
 WIDTH_PX = 640  # about this wide
 LARGEST_PX = (1280, 960)  # width, height; larger pictures are shrunk into it
 STRENGTH = 0.7  # of the colour where a character's attention is highest; the ink must stay readable below it
-CHIP_PX = 26  # width of a number's chip, less where many stand side by side
-STRIP_PX = 30  # height of the strip above the picture where the chips stand, so that they hide nothing
+CHIP_PX = 34  # width of a number's chip, less where many stand side by side; still readable on a phone
+STRIP_PX = 40  # height of the strip above the picture where the chips stand, so that they hide nothing
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 Map = npt.NDArray[np.float32]
@@ -46,6 +46,11 @@ def overlay(picture: Picture, reading: Reading, character: int | None = None) ->
 def colour(index: int) -> tuple[int, int, int]:
     """The RGB colour of the character with this index."""
     return COLOURS[index % len(COLOURS)]
+
+
+def ink(index: int) -> tuple[int, int, int]:
+    """Black or white, for a number on that colour: at least 4.5 : 1 on each."""
+    return WHITE if colour(index) == BLUE else BLACK
 
 
 def _enlarge(picture: Picture) -> Picture:
@@ -98,7 +103,6 @@ def _mark(canvas: Image.Image, index: int, character: Character, px: float, chip
 
     middle = float(np.clip((x0 + x1) / 2, chip_px / 2, canvas.width - chip_px / 2))
     chip = (middle - chip_px / 2 + 1, 2, middle + chip_px / 2 - 1, STRIP_PX - 3)
-    ink = WHITE if colour(index) == BLUE else BLACK  # at least 4.5 : 1 on each
-    font = ImageFont.load_default(size=max(8, min(18, chip_px - 6)))
+    font = ImageFont.load_default(size=max(8, min(26, chip_px - 8)))
     draw.rounded_rectangle(chip, radius=4, fill=colour(index))
-    draw.text((middle, STRIP_PX / 2), str(index + 1), fill=ink, font=font, anchor="mm")
+    draw.text((middle, STRIP_PX / 2), str(index + 1), fill=ink(index), font=font, anchor="mm")
