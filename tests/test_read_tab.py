@@ -79,8 +79,8 @@ def test_what_is_shown_of_a_reading() -> None:
     shown = result.details_html(np.zeros((60, 160, 3), np.uint8), READING)
     assert 'alt="The picture, enlarged. A numbered box and a colour mark where it looked for each character: ' in shown
     assert "1 capital A, 2 0." in shown
-    assert "<code>O</code> 40\u00a0%" in shown
-    assert "<li><code>AO</code> 40\u00a0%</li>" in shown and "<li><code>A0</code>" not in shown
+    assert "<code>O</code>&nbsp;40\u00a0%" in shown
+    assert "<li><code>AO</code>&nbsp;40\u00a0%</li>" in shown and "<li><code>A0</code>" not in shown
 
 
 def test_the_wishes_reach_the_reader_and_the_voice(upload: dict[str, str], spoken: list[str]) -> None:

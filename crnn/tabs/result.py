@@ -90,7 +90,7 @@ def _characters(reading: Reading) -> str:
 
 
 def _row(number: int, character: Character) -> str:
-    rivals = [f"<code>{escape(one.text)}</code> {_per_cent(one.confidence)}" for one in character.alternatives[:3]]
+    rivals = [f"<code>{escape(one.text)}</code>&nbsp;{_per_cent(one.confidence)}" for one in character.alternatives[:3]]
     unsure = ' class="unsure"' if character.confidence < UNSURE_BELOW else ""
     return (
         f'<tr><th scope="row">{_chip(number)} <code{unsure}>{escape(character.text)}</code> '
@@ -103,7 +103,9 @@ def _others(reading: Reading) -> str:
     others = [other for other in reading.alternatives if other.text and other.text != reading.text]
     if not others:
         return ""
-    items = "".join(f"<li><code>{escape(other.text)}</code> {_per_cent(other.confidence)}</li>" for other in others)
+    items = "".join(
+        f"<li><code>{escape(other.text)}</code>&nbsp;{_per_cent(other.confidence)}</li>" for other in others
+    )
     return f"<h3>{TEXT['others']}</h3><ol>{items}</ol>"
 
 
