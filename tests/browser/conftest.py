@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from crnn.recognizer import SHIPPED
 from crnn.tabs.read import EXAMPLES, examples
@@ -32,7 +32,8 @@ ARGUMENTS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-STARTS_WITHIN = 90  # seconds
+PATIENCE = 90  # seconds, for whatever is waited for: a busy machine is slow, but nothing here is a matter of speed
+expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Upload(NamedTuple):
@@ -85,7 +86,7 @@ def app(browser: Browser, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPa
 
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Return once the app answers; fail with what it printed where it does not."""
-    deadline = time.monotonic() + STARTS_WITHIN
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(address, timeout=5).close()
@@ -112,6 +113,7 @@ def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
             color_scheme="dark" if dark else "light",
             permissions=["camera"],
         )
+        page.set_default_timeout(PATIENCE * 1000)
         pages.append(page)
         page.on("request", note)
         page.goto(app.address)

@@ -19,7 +19,6 @@ from crnn.tabs.read import EXAMPLES, examples
 
 from .conftest import App, Upload
 
-SECOND = 1000  # Playwright counts ms
 SCREENS = {"light": {}, "dark": {"dark": True}, "narrow": {"width": 320, "height": 640}}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]  # axe-core's tags; 2.2 A adds no automatic rule
 
@@ -30,7 +29,7 @@ def bring(page: Page, path: Path) -> None:
 
 def finished(page: Page) -> None:
     """Wait until a read is shown and spoken; the first one waits for the model too."""
-    expect(page.get_by_role("status").first).to_have_text(re.compile("^Read: "), timeout=60 * SECOND)
+    expect(page.get_by_role("status").first).to_have_text(re.compile("^Read: "))
     expect(page.locator("#result audio")).to_be_attached(timeout=20 * SECOND)
 
 
@@ -76,7 +75,7 @@ def test_a_broken_file_gets_a_sentence_and_the_page_goes_on(
     page = open_page()
     bring(page, broken)
     alert = page.get_by_role("alert")
-    expect(alert).to_have_text(re.compile(r"^[A-Z][^.]+ picture[^.]+\.$"), timeout=60 * SECOND)
+    expect(alert).to_have_text(re.compile(r"^[A-Z][^.]+ picture[^.]+\.$"))
     expect(page.locator("#result .text")).to_have_count(0)
     assert "Traceback" not in app.log.read_text() + page.content()
 
@@ -133,7 +132,7 @@ def test_each_example_has_a_name_and_is_read(open_page: Callable[..., Page]) -> 
         button = page.get_by_role("button", name=TEXT["example"].format(text), exact=True)
         assert button.locator("img").evaluate("image => image.naturalWidth") > 0
         button.click()
-        expect(page.locator("#result .text")).to_have_text(text, timeout=60 * SECOND)
+        expect(page.locator("#result .text")).to_have_text(text)
 
 
 @pytest.mark.parametrize("screen", SCREENS)
