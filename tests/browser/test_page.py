@@ -30,7 +30,7 @@ def bring(page: Page, path: Path) -> None:
 def finished(page: Page) -> None:
     """Wait until a read is shown and spoken; the first one waits for the model too."""
     expect(page.get_by_role("status").first).to_have_text(re.compile("^Read: "))
-    expect(page.locator("#result audio")).to_be_attached(timeout=20 * SECOND)
+    expect(page.locator("#result audio")).to_be_attached()
 
 
 def test_a_picture_is_read_shown_spoken_and_announced(open_page: Callable[..., Page], upload: Upload) -> None:
