@@ -23,8 +23,8 @@ PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".t
 Batch = dict[str, Tensor]
 
 # Widths in frames of drawn batches, weighted by their count here: all pictures of a batch are equally wide, so that
-# nothing is padded. At 4 px a frame and 48 px of height these are aspects of 1.7 to 6.7.
-BATCH_FRAMES = (20, 24, 27, 30, 30, 32, 32, 34, 34, 36, 36, 38, 40, 44, 48, 56, 80)
+# nothing is padded. At 4 px a frame and 48 px of height these are aspects of 1.3 to 6.7.
+BATCH_FRAMES = (16, 20, 24, 27, 30, 30, 32, 32, 34, 34, 36, 36, 38, 40, 44, 48, 56, 80)
 EASY_STYLES = ("plain", "tilted")
 EASY_PICTURES = 60_000  # after so many pictures all styles are drawn; CTC finds no alignment in the hardest at first
 

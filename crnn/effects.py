@@ -43,7 +43,7 @@ def stencil(rng: Generator, mask: Array, cap: float) -> Array:
 
 def dotted(rng: Generator, mask: Array, cap: float) -> Array:
     """A dot matrix: one round dot for each cell that the glyph covers."""
-    cell = max(2.0, cap / rng.uniform(6, 11))
+    cell = max(2.0, cap / rng.uniform(6, 10))
     h, w = mask.shape
     rows, columns = max(3, round(h / cell)), max(2, round(w / cell))
     lit = cv2.resize(mask, (columns, rows), interpolation=cv2.INTER_AREA) > rng.uniform(70, 120)

@@ -1,6 +1,7 @@
 """The fonts that pictures are drawn with, and their glyphs as bitmaps.
 
-Fonts come from pip (packages with a ``fonts_ttf`` entry point) and from the system's font folders.
+Fonts come from pip (packages with ``fonts_ttf`` or ``fonts_otf`` entry points, which hold name: path) and from the
+system's font folders.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def find_fonts() -> tuple[Font, ...]:
 
 
 def _font_files() -> set[str]:
-    files = {str(entry.load()) for entry in entry_points(group="fonts_ttf")}
+    packages = [entry.load() for group in ("fonts_ttf", "fonts_otf") for entry in entry_points(group=group)]
+    files = {str(path) for package in packages for path in package.values()}
     for folder in FOLDERS:
         root = Path(folder).expanduser()
         files |= {str(p) for ending in ("*.ttf", "*.otf", "*.TTF") for p in root.rglob(ending)}

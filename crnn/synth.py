@@ -50,7 +50,7 @@ class Style:
         mixed_colours: probability of a colour of its own for each glyph.
         rotation: of a glyph, up to so many degrees to either side.
         corners: how far each corner of a glyph may move.
-        scale: of a glyph, relative.
+        scale: of a glyph's width and of its height, relative.
         lift: of a glyph off the baseline, up to so much to either side.
         gap: added between glyphs.
         touching: probability that glyphs are pushed together until their ink meets.
@@ -62,7 +62,7 @@ class Style:
     """
 
     height: tuple[int, int] = (28, 80)
-    cap: tuple[float, float] = (0.4, 0.72)
+    cap: tuple[float, float] = (0.33, 0.8)
     mixed_fonts: float = 0.15
     mixed_colours: float = 0.1
     rotation: float = 8
@@ -93,8 +93,8 @@ STYLES: dict[str, Style] = {
                     grounds={"plain": 3, "gradient": 2, "clouds": 1}, finishes={"jpeg": 0.4, "static": 0.1}),
     "cloth": Style(warps={"sine": 0.7, "crossed_sine": 0.5}, rotation=5, gap=(-0.08, 0.1), touching=0.3,
                    strike={"waves": 0.2, "lines": 0.2}, behind={"specks": 0.2}, finishes={"jpeg": 0.3, "salt": 0.2}),
-    "leaning": Style(corners=0.22, rotation=30, gap=(-0.22, 0.1), mixed_fonts=0.2,
-                     strike={"arcs": 0.6, "specks": 0.5}, over={"arcs": 0.15},
+    "leaning": Style(corners=0.24, rotation=30, scale=(0.75, 1.3), gap=(-0.25, 0.1), cap=(0.45, 0.8), mixed_fonts=0.2,
+                     strike={"arcs": 0.4, "specks": 0.3}, over={"arcs": 0.3, "specks": 0.3},
                      finishes={"smooth": 0.6, "jpeg": 0.3, "contrast": 0.2}),
     "struck": Style(rotation=12, lift=0.1, strike={"lines": 0.5, "long_lines": 0.5, "waves": 0.4, "curves": 0.2},
                     warps={"sine": 0.2, "slant": 0.2}, finishes={"jpeg": 0.3, "one_bit": 0.15}),
@@ -105,7 +105,7 @@ STYLES: dict[str, Style] = {
                       warps={"sine": 0.5, "elastic": 0.2}, strike={"waves": 0.25, "long_lines": 0.2},
                       cut={"waves": 0.15},
                       finishes={"jpeg": 0.3, "salt": 0.15, "blur": 0.15}),
-    "matrix": Style(faces={"dotted": 3, "bitmap": 2}, corners=0.05, cap=(0.4, 0.75),
+    "matrix": Style(faces={"dotted": 5, "bitmap": 2}, corners=0.05, cap=(0.4, 0.75),
                     warps={"slant": 0.4, "sine": 0.35}, strike={"waves": 0.12, "specks": 0.15},
                     finishes={"jpeg": 0.3, "low_resolution": 0.1, "contrast": 0.2}),
     "rubber": Style(warps={"elastic": 0.9, "slant": 0.3}, strike={"waves": 0.3, "curves": 0.3}, cut={"curves": 0.15},
@@ -272,7 +272,7 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
     n = len(glyphs)
     squeeze = rng.uniform(0.75, 1.2) if rng.random() < 0.3 else 1.0
     interpolation = cv2.INTER_NEAREST if rng.random() < 0.08 else cv2.INTER_LINEAR
-    scale = cap / CAP * rng.uniform(*style.scale, n)[:, None] * (squeeze, 1.0)  # (n, 2)
+    scale = cap / CAP * rng.uniform(*style.scale, (n, 2)) * (squeeze, 1.0)  # (n, 2): across, upright
     size = np.array([bitmap.mask.shape[::-1] for bitmap in glyphs])  # (n, 2): width, height
     half = size * scale / 2
     centre = np.array([(bitmap.left, bitmap.top) for bitmap in glyphs]) * scale + half
@@ -438,7 +438,7 @@ def _ink(rng: Generator, style: Style, line: Line, ground: Array, inks: Array, c
         moved = cv2.warpAffine(line.mask, np.array([[1, 0, dx], [0, 1, dy]], np.float32), line.mask.shape[::-1])
         ground = _blend(ground, rng.integers(0, 256, 3), moved, rng.uniform(0.2, 0.8))
     ink = inks[line.owners.astype(int) % len(inks)] if len(inks) > 1 else inks[0]
-    return _blend(ground, ink, line.mask, rng.uniform(0.75, 1.0) if rng.random() < 0.3 else 1.0)
+    return _blend(ground, ink, line.mask, rng.uniform(0.4, 1.0) if rng.random() < 0.3 else 1.0)
 
 
 def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:

@@ -19,7 +19,7 @@ from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 from crnn.charset import BLANK, Charset
 from crnn.config import CRNNConfig
 from crnn.data import DrawnBatches, PreparedPictures, collate
-from crnn.model import CRNNForCTC
+from crnn.model import CRNNForCTC, ctc_loss
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1.5e-3  # at its peak, from scratch
@@ -192,6 +192,7 @@ def train(
     trainer.train(resume_from_checkpoint=last)
     figures = trainer.evaluate()
     model.load_state_dict(averaging.averaged.module.state_dict())
+    model.config.confidence_temperature = fit_temperature(model, evaluation, charset)
     model.save_pretrained(output)
     history = {"seed": seed, "minutes": minutes, "pictures": trainer.state.global_step * BATCH_SIZE, **figures}
     (output / "training.json").write_text(json.dumps({**history, "log": trainer.state.log_history}, indent=1))
@@ -253,6 +254,26 @@ def _arguments(output: Path, seed: int, drawn: bool, peak: float) -> TrainingArg
         seed=seed,
         disable_tqdm=True,
     )
+
+
+@torch.inference_mode()
+def fit_temperature(model: CRNNForCTC, pictures: PreparedPictures, charset: Charset) -> float:
+    """The temperature under which the true texts are most probable (Guo et al., 2017, section 4.2, for whole texts).
+
+    Args:
+        model: stays as it is.
+        pictures: none that it was trained on.
+        charset: of the model.
+    """
+    model.eval()
+    temperatures = np.geomspace(0.5, 4, 31)
+    losses = np.zeros(len(temperatures))
+    for picture, text in pictures.pairs:
+        batch = collate([picture], [text], charset)
+        logits = model(batch["pixel_values"].to(model.device)).logits.cpu()  # (1, T, C)
+        frames = torch.tensor([logits.shape[1]])
+        losses += [len(text) * float(ctc_loss(logits / t, batch["labels"], frames)) for t in temperatures]
+    return float(temperatures[losses.argmin()])
 
 
 def exact_match(prediction: EvalPrediction) -> dict[str, float]:

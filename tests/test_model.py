@@ -72,9 +72,7 @@ def test_loss_is_that_of_the_label(tiny_model: CRNNForCTC) -> None:
     alignment = torch.full((2, 25), IGNORED)
     alignment[:, 3] = 1
     labels = torch.tensor([[1, 2], [3, 0]])
-    without, with_alignment = (
-        tiny_model(pictures(2, 100), labels=labels, alignment=a).loss for a in (None, alignment)
-    )
+    without, with_alignment = (tiny_model(pictures(2, 100), labels=labels, alignment=a).loss for a in (None, alignment))
     assert with_alignment > without
 
 

@@ -1,5 +1,6 @@
 """Training: it learns, it can be killed and resumed, and its schedule fits the budget."""
 
+import copy
 import json
 import time
 from pathlib import Path
@@ -12,11 +13,11 @@ import torch
 from crnn import train as training
 from crnn.charset import Charset
 from crnn.config import CRNNConfig
-from crnn.data import collate
+from crnn.data import PreparedPictures, collate
 from crnn.image import prepare
 from crnn.model import CRNNForCTC
 from crnn.synth import draw
-from crnn.train import Budget, collapse, exact_match, rate, train
+from crnn.train import Budget, collapse, exact_match, fit_temperature, rate, train
 
 SMALL = CRNNConfig(channels=(16, 16, 32, 48, 64), lstm_size=64, dropout=0.0)
 
@@ -30,9 +31,9 @@ def test_eight_words_are_learnt_by_heart_in_seconds() -> None:
     batch = collate(pictures, words, charset)
     model = CRNNForCTC(SMALL)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    started = time.monotonic()
+    started_s = time.process_time()
     read: list[str] = []
-    for step in range(400):
+    for _ in range(400):
         output = model(**batch)
         output.loss.backward()
         optimizer.step()
@@ -41,7 +42,7 @@ def test_eight_words_are_learnt_by_heart_in_seconds() -> None:
         if read == words and output.loss < 0.05:
             break
     assert read == words
-    assert time.monotonic() - started < 30, f"{step} steps"
+    assert time.process_time() - started_s < 60  # 30 s on two cores, however busy they are
 
 
 class Killed(Exception):
@@ -76,6 +77,18 @@ def test_killed_and_resumed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     assert CRNNForCTC.from_pretrained(tmp_path).config.lstm_size == 8
     stopped = json.loads((max(tmp_path.glob("checkpoint-*"), key=lambda f: int(f.name[11:])) / Budget.FILE).read_text())
     assert spent_s < stopped["spent_s"] <= spent_s + ran_s  # the budget counts both runs
+
+
+def test_the_temperature_cools_what_is_too_sure(tiny_model: CRNNForCTC) -> None:
+    charset = Charset(tiny_model.config.charset)
+    texts = ["12", "345", "6789", "0ab"]
+    pictures = PreparedPictures([(np.zeros((3, 48, 64), np.float32) + number, t) for number, t in enumerate(texts)])
+    sharper = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        for parameter in sharper.head.parameters():
+            parameter *= 3
+    fitted, cooled = (fit_temperature(model, pictures, charset) for model in (tiny_model, sharper))
+    assert cooled == pytest.approx(min(3 * fitted, 4), rel=0.1)
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
