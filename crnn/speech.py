@@ -32,6 +32,7 @@ UNSURE_BELOW = 0.8  # a character less sure than this is named again, with its c
 RATES = (80, 450)  # words a minute: espeak ignores what lies outside
 LONGEST_TEXT = 2000  # characters: nine minutes when all are digits at the slowest rate, 24 MB
 CACHE_BYTES = 32 * 2**20  # a spelled CAPTCHA is about 0.2 MB
+CACHE_SECONDS = 240  # the page promises that sounds are gone after five minutes
 SECONDS_LIMIT = 10.0  # for one utterance, which takes 0.1 s on an idle core; a second more for every 400 characters
 
 
@@ -314,10 +315,19 @@ def _cached(key: tuple[str, int, str | None]) -> bytes | None:
 
 
 def _remember(key: tuple[str, int, str | None], wav: bytes) -> None:
+    """Keep a sound for a few minutes: what was read is nobody's business after that."""
+    forget = threading.Timer(CACHE_SECONDS, _forget, [key])
+    forget.daemon = True  # nor does it hold up the end of the program
+    forget.start()
     with _cache_lock:
         _cache[key] = wav
         while sum(map(len, _cache.values())) > CACHE_BYTES:
             _cache.popitem(last=False)
+
+
+def _forget(key: tuple[str, int, str | None]) -> None:
+    with _cache_lock:
+        _cache.pop(key, None)
 
 
 def _spoken(text: str, rate: int, voice: str | None) -> bytes:

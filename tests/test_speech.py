@@ -204,6 +204,16 @@ def test_cache_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [key[0] for key in speech._cache] == ["two"]
 
 
+def test_sounds_are_forgotten_after_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "CACHE_SECONDS", 0.2)
+    synthesize("a secret")
+    assert speech._cache
+    deadline = time.monotonic() + 10
+    while speech._cache and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not speech._cache
+
+
 def test_eight_at_once_are_not_mixed_up() -> None:
     texts = [" ".join(["word"] * count) for count in range(1, 9)]
     with ThreadPoolExecutor(8) as pool:
