@@ -213,7 +213,7 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--draw", action="store_true", help="pictures drawn on the fly")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the checkpoint goes")
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT", help="fine-tune these weights")
-    parser.add_argument("--minutes", type=float, default=60, metavar="N", help="time budget (%(default)s)")
+    parser.add_argument("--minutes", type=float, metavar="N", help="time budget (60, or that of the resumed run)")
     parser.add_argument("--resume", action="store_true", help="go on where the run in DIR was stopped")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of drawing and training (%(default)s)")
 

@@ -25,7 +25,7 @@ BATCH_SIZE = 64
 LEARNING_RATE = 1.5e-3  # at its peak, from scratch
 FINE_TUNING_RATE = 3e-4
 WARM_UP = 0.03  # share of the time budget
-EMA_DECAY = 0.999  # the weights are averaged over about the last thousand steps
+EMA_DECAY = 0.999  # the weights are averaged over about the last thousand steps; over fewer at first
 CHECKPOINT_MINUTES = 4.0
 EVALUATION_PICTURES = 400
 EVALUATION_SEED = 1_000_003  # no training seed comes near
@@ -58,17 +58,21 @@ def rate(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
 
+def average(averaged: Any, current: Any, count: Any) -> None:
+    """Move the averaged tensors towards the current ones; a young average forgets faster: its start is worth little."""
+    decay = min(EMA_DECAY, (1 + float(count)) / (10 + float(count)))
+    get_ema_multi_avg_fn(decay)(averaged, current, count)
+
+
 class Averaging(TrainerCallback):
     """Keeps a moving average of the weights, which reads better than any single step's (Polyak and Juditsky, 1992)."""
 
     FILE = "averaged.pt"
 
     def __init__(self, model: CRNNForCTC) -> None:
-        self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
+        self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, model: Any = None, **kwargs: Any) -> None:
-        if state.global_step == 200:  # the first steps' weights are not worth remembering
-            self.averaged.n_averaged.zero_()
         self.averaged.update_parameters(model)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
@@ -98,7 +102,8 @@ class Budget(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        (folder / self.FILE).write_text(json.dumps({"spent_s": self.clock.spent_s}))
+        spent = {"spent_s": self.clock.spent_s, "minutes": self.clock.budget_s / 60}
+        (folder / self.FILE).write_text(json.dumps(spent))
 
     def on_log(
         self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
@@ -140,7 +145,7 @@ def train(
     output: str | Path,
     folders: Sequence[str | Path] = (),
     start: str | Path | None = None,
-    minutes: float = 90,
+    minutes: float | None = None,
     resume: bool = False,
     seed: int = 0,
     config: CRNNConfig | None = None,
@@ -151,7 +156,7 @@ def train(
         output: folder for the checkpoint; interim ones go below it, TensorBoard logs to its ``logs``.
         folders: labelled pictures; none: draw them.
         start: a checkpoint to go on from; None: from scratch.
-        minutes: time budget; the learning rate's schedule fits it.
+        minutes: time budget; the learning rate's schedule fits it. None: 60, or what a resumed run was begun with.
         resume: go on with the last interim checkpoint of ``output``.
         seed: of the weights and of all drawing.
         config: the model's shape, when from scratch.
@@ -170,7 +175,8 @@ def train(
     model = CRNNForCTC.from_pretrained(start) if start else CRNNForCTC(config or CRNNConfig())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
     averaging = Averaging(model)
-    clock = Clock(minutes, json.loads((Path(last) / Budget.FILE).read_text())["spent_s"] if last else 0.0)
+    before = json.loads((Path(last) / Budget.FILE).read_text()) if last else {"spent_s": 0.0, "minutes": 60.0}
+    clock = Clock(minutes or before["minutes"], before["spent_s"])
     if last:
         averaging.load(last)
     steps_before = json.loads((Path(last) / "trainer_state.json").read_text())["global_step"] if last else 0
@@ -194,7 +200,12 @@ def train(
     model.load_state_dict(averaging.averaged.module.state_dict())
     model.config.confidence_temperature = fit_temperature(model, evaluation, charset)
     model.save_pretrained(output)
-    history = {"seed": seed, "minutes": minutes, "pictures": trainer.state.global_step * BATCH_SIZE, **figures}
+    history = {
+        "seed": seed,
+        "minutes": clock.budget_s / 60,
+        "pictures": trainer.state.global_step * BATCH_SIZE,
+        **figures,
+    }
     (output / "training.json").write_text(json.dumps({**history, "log": trainer.state.log_history}, indent=1))
     return output
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerState
 
 from crnn import train as training
 from crnn.charset import Charset
@@ -17,7 +18,7 @@ from crnn.data import PreparedPictures, collate
 from crnn.image import prepare
 from crnn.model import CRNNForCTC
 from crnn.synth import draw
-from crnn.train import Budget, collapse, exact_match, fit_temperature, rate, train
+from crnn.train import Averaging, Budget, collapse, exact_match, fit_temperature, rate, train
 
 SMALL = CRNNConfig(channels=(16, 16, 32, 48, 64), lstm_size=64, dropout=0.0)
 
@@ -63,20 +64,31 @@ def test_killed_and_resumed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patched:
         patched.setattr(Budget, "on_save", save_and_die)
         with pytest.raises(Killed):
-            train(tmp_path, minutes=0.1, config=tiny)
+            train(tmp_path, minutes=0.12, config=tiny)
     (interim,) = tmp_path.glob("checkpoint-*")
     before = json.loads((interim / "trainer_state.json").read_text())["global_step"]
     spent_s = json.loads((interim / Budget.FILE).read_text())["spent_s"]
     assert before > 0 and spent_s > 0
 
     started = time.monotonic()
-    train(tmp_path, minutes=0.1, config=tiny, resume=True)
+    train(tmp_path, config=tiny, resume=True)
     ran_s = time.monotonic() - started
     history = json.loads((tmp_path / "training.json").read_text())
-    assert history["pictures"] > before * 8
+    assert history["pictures"] > before * 8 and history["minutes"] == pytest.approx(0.12)
     assert CRNNForCTC.from_pretrained(tmp_path).config.lstm_size == 8
     stopped = json.loads((max(tmp_path.glob("checkpoint-*"), key=lambda f: int(f.name[11:])) / Budget.FILE).read_text())
     assert spent_s < stopped["spent_s"] <= spent_s + ran_s  # the budget counts both runs
+
+
+def test_a_young_average_forgets_where_it_began(tiny_model: CRNNForCTC) -> None:
+    averaging = Averaging(tiny_model)
+    moved = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        moved.head.bias += 1
+    for step in range(1, 51):
+        averaging.on_step_end(None, TrainerState(global_step=step), None, model=moved)
+    distance = (averaging.averaged.module.head.bias - moved.head.bias).abs().max()
+    assert distance < 0.01
 
 
 def test_the_temperature_cools_what_is_too_sure(tiny_model: CRNNForCTC) -> None:

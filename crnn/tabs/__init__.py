@@ -7,8 +7,8 @@ TEXT = {
     "lede": "Bring a picture of distorted text. It is read, shown and spoken.",
     "skip": "Skip to the result",
     "privacy": (
-        "Private: your picture and its sound are used for this read only. Both are deleted within five minutes, "
-        "and neither ever leaves the server, except for this page."
+        "Private: your picture and its sound serve this read only. "
+        "They are deleted within five minutes, and go to no one but you."
     ),
     # bringing a picture
     "picture": "Picture",
