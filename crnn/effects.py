@@ -220,6 +220,24 @@ def curves(rng: Generator, canvas: Array, value: object, cap: float) -> None:
         _stroke(canvas, basis @ rng.uniform((0, 0), (w, h), (4, 2)), value, rng.uniform(0.03, 0.12) * cap, False)
 
 
+def tapered(rng: Generator, canvas: Array, value: object, cap: float) -> None:
+    """A pen's stroke across the text that grows thinner or thicker, sometimes with a hook where it begins."""
+    h, w = canvas.shape[:2]
+    t = np.linspace(0, 1, 24)
+    x = rng.uniform(0, 0.3) * w + t * rng.uniform(0.5, 0.95) * w
+    y = h * (rng.uniform(0.25, 0.75) + rng.uniform(-0.4, 0.4) * (t - 0.5))
+    y += cap * rng.uniform(0.05, 0.4) * np.sin(2 * np.pi * (t * rng.uniform(0.4, 1.6) + rng.random()))
+    points = np.stack([x, y], axis=1)
+    if rng.random() < 0.5:
+        hook = points[0] + rng.uniform((-0.1, -0.7), (0.5, 0.7), (rng.integers(1, 3), 2)) * cap
+        points = np.concatenate([hook, points])
+    widths = np.linspace(rng.uniform(0.08, 0.16), rng.uniform(0.03, 0.07), len(points)) * cap
+    if rng.random() < 0.3:
+        widths = widths[::-1]
+    for start, end, width in zip(points[:-1], points[1:], widths, strict=False):
+        _stroke(canvas, np.stack([start, end]), value, width, False)
+
+
 def arcs(rng: Generator, canvas: Array, value: object, cap: float) -> None:
     """Parts of large ellipses."""
     h, w = canvas.shape[:2]
@@ -283,7 +301,7 @@ def ticks(rng: Generator, canvas: Array, value: object, cap: float) -> None:
         cv2.line(canvas, (int(x), int(y)), (int(x + dx * cap), int(y + dy * cap)), value, width)  # type: ignore[call-overload]
 
 
-CLUTTER = {f.__name__: f for f in (lines, long_lines, waves, curves, arcs, rings, lattice, web, specks, ticks)}
+CLUTTER = {f.__name__: f for f in (lines, long_lines, waves, curves, tapered, arcs, rings, lattice, web, specks, ticks)}
 
 
 # Grounds: a picture (H, W, 3) uint8 around a base colour.
