@@ -17,7 +17,8 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from crnn.charset import BLANK, Charset
 from crnn.image import PictureError, open_picture, prepare
 from crnn.model import IGNORED
-from crnn.synth import STYLES, Drawing, draw
+from crnn.styles import STYLES
+from crnn.synth import Drawing, draw
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 Batch = dict[str, Tensor]

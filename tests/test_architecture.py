@@ -20,8 +20,9 @@ MAY_IMPORT = {
     "speech": ("decode",),
     "fonts": ("charset",),
     "effects": (),
-    "synth": ("charset", "effects", "fonts", "image"),
-    "data": ("charset", "image", "model", "synth"),
+    "styles": ("charset",),
+    "synth": ("charset", "effects", "fonts", "styles"),
+    "data": ("charset", "image", "model", "styles", "synth"),
     "metrics": ("decode",),
     "train": ("charset", "config", "data", "metrics", "model"),
     "export": ("charset", "config", "model"),
@@ -78,7 +79,7 @@ def test_app_only_puts_tabs_together() -> None:
 
 
 def test_pictures_are_opened_and_decoded_without_torch() -> None:
-    for name in ("charset", "image", "decode", "overlay", "speech", "fonts", "effects", "synth"):
+    for name in ("charset", "image", "decode", "overlay", "speech", "fonts", "effects", "styles", "synth"):
         assert not {module.split(".")[0] for module in imports(ROOT / "crnn" / f"{name}.py")} & {
             "torch",
             "transformers",

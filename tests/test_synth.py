@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from crnn.charset import NAMED
-from crnn.synth import STYLES, Style, draw, random_text
+from crnn.styles import STYLES, Style
+from crnn.synth import draw, random_text
 
 
 def test_the_same_seed_draws_the_same_picture() -> None:
