@@ -14,12 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import cv2
-import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
-from crnn.recognizer import SHIPPED
 from crnn.tabs.read import EXAMPLES, examples
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,10 +34,10 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 
 class Upload(NamedTuple):
-    """A picture to bring, and the text that is to be read where the reader is trained."""
+    """A picture to bring, and the text that is to be read."""
 
     path: Path
-    text: str | None
+    text: str
 
 
 class App(NamedTuple):
@@ -64,18 +61,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def app(browser: Browser, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """app.py on a free port, with the shipped reader; before that is trained, with an untrained one."""
+def app(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """app.py on a free port, with the shipped reader."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("app")
     log, cache = folder / "log", folder / "cache"
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(cache)}
-    checkpoint = SHIPPED if SHIPPED.is_dir() else tiny_checkpoint
-    command = [sys.executable, "app.py", "--checkpoint", str(checkpoint)]
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}/", process, log)
         yield App(f"http://127.0.0.1:{port}/", log)
@@ -128,14 +125,9 @@ def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
 
 
 @pytest.fixture(scope="session")
-def upload(word_picture: Callable[..., np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Upload:
-    """An example picture; before there are any, one drawn here."""
-    shown = examples(EXAMPLES)
-    if shown and SHIPPED.is_dir():
-        return Upload(*shown[0])
-    path = tmp_path_factory.mktemp("picture") / "word.png"
-    cv2.imwrite(str(path), word_picture("b4A1"))
-    return Upload(path, None)
+def upload() -> Upload:
+    """The first of the example pictures."""
+    return Upload(*examples(EXAMPLES)[0])
 
 
 @pytest.fixture
