@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 
 from crnn.charset import BLANK, Charset
@@ -153,7 +153,7 @@ def train(
     """Train on drawn pictures, or fine-tune on labelled folders.
 
     Args:
-        output: folder for the checkpoint; interim ones go below it, TensorBoard logs to its ``logs``.
+        output: folder for the checkpoint; interim ones go below it, TensorBoard logs to its ``runs``.
         folders: labelled pictures; none: draw them.
         start: a checkpoint to go on from; None: from scratch.
         minutes: time budget; the learning rate's schedule fits it. None: 60, or what a resumed run was begun with.
@@ -195,6 +195,7 @@ def train(
         preprocess_logits_for_metrics=lambda outputs, labels: outputs[0].argmax(-1),
         callbacks=[averaging, Budget(clock)],
     )
+    trainer.remove_callback(PrinterCallback)  # Budget says it in words
     trainer.train(resume_from_checkpoint=last)
     figures = trainer.evaluate()
     model.load_state_dict(averaging.averaged.module.state_dict())
