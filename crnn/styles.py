@@ -34,7 +34,7 @@ class Style:
         mixed_fonts: probability of a font of its own for each glyph.
         mixed_colours: probability of a colour of its own for each glyph.
         rotation: of a glyph, up to so many degrees to either side.
-        corners: how far each corner of a glyph may move.
+        corners: how far each corner of a glyph may move, in the glyph's own width and height.
         scale: of a glyph's width and of its height, relative.
         lift: of a glyph off the baseline, up to so much to either side.
         gap: added between glyphs.
@@ -78,10 +78,10 @@ STYLES: dict[str, Style] = {
                     grounds={"plain": 3, "gradient": 2, "clouds": 1}, finishes={"jpeg": 0.4, "static": 0.1}),
     "cloth": Style(warps={"sine": 0.7, "crossed_sine": 0.5}, rotation=5, gap=(-0.08, 0.1), touching=0.3,
                    strike={"waves": 0.2, "lines": 0.2}, behind={"specks": 0.2}, finishes={"jpeg": 0.3, "salt": 0.2}),
-    "leaning": Style(corners=0.24, rotation=30, scale=(0.75, 1.3), gap=(-0.25, 0.1), cap=(0.45, 0.8), mixed_fonts=0.2,
+    "leaning": Style(corners=0.25, rotation=30, scale=(0.75, 1.3), gap=(-0.25, 0.1), cap=(0.45, 0.8), mixed_fonts=0.2,
                      strike={"arcs": 0.4, "specks": 0.3}, over={"arcs": 0.3, "specks": 0.3},
                      finishes={"smooth": 0.6, "jpeg": 0.3, "contrast": 0.2}),
-    "warped": Style(corners=0.3, rotation=22, scale=(0.7, 1.4), gap=(-0.22, 0.08), cap=(0.5, 0.85),
+    "warped": Style(corners=0.3, rotation=28, scale=(0.8, 1.3), gap=(-0.2, 0.08), cap=(0.5, 0.95),
                     over={"arcs": 0.4, "specks": 0.5}, finishes={"smooth": 0.4, "jpeg": 0.25}),
     "struck": Style(rotation=12, lift=0.1,
                     strike={"lines": 0.4, "long_lines": 0.4, "waves": 0.3, "curves": 0.2, "tapered": 0.3},

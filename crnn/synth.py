@@ -72,7 +72,7 @@ def draw(
         patches = _cut_short(patches, width, height)
         said = said[: len(patches)]
     line = Line.compose(rng, patches, (height, width))
-    picture = _paint(rng, chosen, line, min(cap, line.cap * cap), fonts or find_fonts())
+    picture = _paint(rng, chosen, line, line.scale * cap, fonts or find_fonts())
     return Drawing(picture, said, line.boxes(), name)
 
 
@@ -121,11 +121,12 @@ class _Patch:
         dx, dy = round(dx), round(dy)
         return _Patch(self.mask, self.x + dx, self.y + dy, self.corners + np.array((dx, dy), np.float32))
 
-    def scaled(self, f: float) -> _Patch:
+    def scaled(self, across: float, upright: float) -> _Patch:
         h, w = self.mask.shape
-        size = (max(1, round(w * f)), max(1, round(h * f)))
+        size = (max(1, round(w * across)), max(1, round(h * upright)))
         mask = cv2.resize(self.mask, size, interpolation=cv2.INTER_AREA)
-        return _Patch(mask, round(self.x * f), round(self.y * f), self.corners * np.float32(f))
+        corners = self.corners * np.array((across, upright), np.float32)
+        return _Patch(mask, round(self.x * across), round(self.y * upright), corners)
 
 
 def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[Font, ...]) -> list[_Patch]:
@@ -165,7 +166,7 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
     turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], axis=1).reshape(n, 2, 2)
     corners = (half[:, None] * ((-1, -1), (1, -1), (1, 1), (-1, 1))) @ turn + centre[:, None]  # (n, 4, 2)
     if style.corners:
-        corners += rng.uniform(-style.corners, style.corners, (n, 4, 2)) * cap
+        corners += rng.uniform(-style.corners, style.corners, (n, 4, 2)) * 2 * half[:, None]
     low = np.floor(corners.min(axis=1)).astype(int) - 1
     shape = np.ceil(corners.max(axis=1)).astype(int) + 1 - low
     target = (corners - low[:, None]).astype(np.float32)
@@ -227,22 +228,24 @@ class Line:
         mask: (H, W) uint8, 255 for ink.
         owners: (H, W) uint8, which glyph the ink is of, counted from 1.
         corners: (n, 4, 2) float32, the corners of each glyph in px.
-        cap: how much the glyphs were scaled to fit.
+        scale: how much lower the glyphs were made to fit.
     """
 
     mask: Array
     owners: Array
     corners: Array
-    cap: float
+    scale: float
 
     @classmethod
     def compose(cls, rng: Generator, patches: list[_Patch], shape: tuple[int, int]) -> Line:
-        """Scale the glyphs down where they don't fit into the picture, and place them at random within it."""
+        """Scale or condense the glyphs where they don't fit into the picture, and place them at random within it."""
         height, width = shape
         low, high = _extent(patches)
-        fit = min(0.97 * width / (high[0] - low[0]), 0.97 * height / (high[1] - low[1]), 1.0)
-        if fit < 1:
-            patches = [patch.scaled(fit) for patch in patches]
+        across, upright = np.minimum(0.97 * np.array([width, height]) / (high - low), 1.0)
+        if rng.random() < 0.5 or across < 0.5:
+            across = upright = min(across, upright)
+        if min(across, upright) < 1:
+            patches = [patch.scaled(across, upright) for patch in patches]
             low, high = _extent(patches)
         slack = np.array([width, height]) - (high - low)
         place = slack * np.clip(rng.normal(0.5, 0.22, 2), 0, 1) - low
@@ -250,7 +253,7 @@ class Line:
         placed = [patch.moved(*place) for patch in patches]
         for number, patch in enumerate(placed, 1):
             _paste(mask, owners, patch, number)
-        return cls(mask, owners, np.stack([patch.corners for patch in placed]), fit)
+        return cls(mask, owners, np.stack([patch.corners for patch in placed]), float(upright))
 
     def warp(self, dx: Array, dy: Array) -> None:
         """Take each pixel from (x + dx, y + dy)."""
