@@ -94,14 +94,27 @@ def _probe(path: str) -> tuple[Font, np.ndarray] | None:
 
 
 @lru_cache(maxsize=2_000)
-def _face(font: Font) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font.path, round(CAP * font.em))
+def _face(font: Font, cap: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font.path, round(cap * font.em))
 
 
 @lru_cache(maxsize=100_000)
 def glyph(font: Font, character: str) -> Glyph:
     """A character at a cap height of ``CAP``; kept, since drawing it again would take longer than all else."""
-    face = _face(font)
+    face = _face(font, CAP)
     ink, (left, top) = face.getmask2(character, "L", anchor="ls")
     mask = np.frombuffer(bytes(ink), np.uint8).reshape(ink.size[1], ink.size[0])
     return Glyph(np.pad(mask, 1), left - 1, top - 1, face.getlength(character))
+
+
+@lru_cache(maxsize=30_000)
+def pixel_glyph(font: Font, character: str, rows: int, dots: bool) -> Glyph:
+    """A character as in a bitmap font, about ``CAP`` px high: a capital has so many rows of square cells or dots."""
+    face = _face(font, rows)
+    ink, (left, top) = face.getmask2(character, "1", anchor="ls")
+    lit = np.frombuffer(bytes(ink), np.uint8).reshape(ink.size[1], ink.size[0]) > 0
+    cell = round(CAP / rows)
+    y, x = np.mgrid[:cell, :cell] + 0.5 - cell / 2
+    shape = np.clip(0.5 * cell - np.hypot(y, x) + 0.5, 0, 1) if dots else np.ones((cell, cell))
+    mask = np.kron(lit, shape * 255).astype(np.uint8)
+    return Glyph(np.pad(mask, 1), left * cell - 1, top * cell - 1, face.getlength(character) * cell)

@@ -17,7 +17,7 @@ from numpy.random import Generator
 
 from crnn import effects
 from crnn.charset import NAMED
-from crnn.fonts import CAP, Font, Glyph, find_fonts, glyph
+from crnn.fonts import CAP, Font, Glyph, find_fonts, glyph, pixel_glyph
 from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
 
 Array = np.ndarray
@@ -135,13 +135,20 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     usable = [f for f in (fonts[i] for i in rng.integers(0, len(fonts), 12)) if f.cased or not lower]
     usable = usable or [f for f in fonts if f.cased] or list(fonts)
     each = rng.random() < style.mixed_fonts
-    face = effects.FACES[_pick(rng, style.faces)]
+    set_in = [(usable[i % len(usable) if each else 0], character) for i, character in enumerate(text)]
+    name = _pick(rng, style.faces)
+    face = effects.FACES[name]
+    if name in ("dotted", "bitmap") and rng.random() < 0.6:  # a font drawn in cells, else any shape cut into cells
+        rows, face = int(rng.integers(6, 10)), effects.solid
+        glyphs = [pixel_glyph(font, character, rows, name == "dotted") for font, character in set_in]
+    else:
+        glyphs = [glyph(font, character) for font, character in set_in]
     touching = rng.random() < style.touching
-    gaps = rng.uniform(*style.gap) * cap * rng.uniform(0.6, 1.4, len(text))
+    uneven = len(text) if rng.random() < 0.5 else 1
+    gaps = np.resize(rng.uniform(*style.gap, uneven) * cap, len(text)) * rng.uniform(0.6, 1.4, len(text))
     patches: list[_Patch] = []
     pen = 0.0
-    turned = _turn(rng, style, [glyph(usable[i % len(usable) if each else 0], c) for i, c in enumerate(text)], cap)
-    for (patch, advance), gap in zip(turned, gaps, strict=True):
+    for (patch, advance), gap in zip(_turn(rng, style, glyphs, cap), gaps, strict=True):
         patch.mask = face(rng, patch.mask, cap)
         patch = patch.moved(pen, 0)
         if touching and patches:
