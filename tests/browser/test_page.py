@@ -20,6 +20,7 @@ from crnn.tabs.read import EXAMPLES, examples
 from .conftest import App, Upload
 
 SCREENS = {"light": {}, "dark": {"dark": True}, "narrow": {"width": 320, "height": 640}}
+LOADED_SIZE = "async image => { await image.decode(); return [image.naturalWidth, image.naturalHeight] }"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]  # axe-core's tags; 2.2 A adds no automatic rule
 
 
@@ -44,9 +45,7 @@ def test_a_picture_is_read_shown_spoken_and_announced(open_page: Callable[..., P
     expect(page.get_by_role("alert")).to_be_empty()
 
     overlay = page.get_by_role("img", name=re.compile("mark where it looked for each character"))
-    width, height = overlay.evaluate(
-        "async image => { await image.decode(); return [image.naturalWidth, image.naturalHeight] }"
-    )
+    width, height = overlay.evaluate(LOADED_SIZE)
     assert width > 300 and height > 60
 
     page.wait_for_function(
@@ -127,7 +126,7 @@ def test_each_example_has_a_name_and_is_read(open_page: Callable[..., Page]) -> 
     page = open_page()
     for _, text in examples(EXAMPLES):
         button = page.get_by_role("button", name=TEXT["example"].format(text), exact=True)
-        assert button.locator("img").evaluate("image => image.naturalWidth") > 0
+        assert button.locator("img").evaluate(LOADED_SIZE)[0] > 0
         button.click()
         expect(page.locator("#result .text")).to_have_text(text)
 
