@@ -59,6 +59,7 @@ class Backbone(nn.Module):
     """Stem and residual stages: (N, 3, H, W) -> (N, D, H // 8, W // 4)."""
 
     # Height halves three times, width only twice: a narrow character must still get frames of its own.
+    STEM_PX = 2  # of the picture, to a column after the stem
     STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))
 
     def __init__(self, config: CRNNConfig) -> None:
@@ -66,7 +67,7 @@ class Backbone(nn.Module):
         self.stem = nn.Conv2d(3, config.channels[0], 3, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(config.channels[0])
         blocks: list[nn.Module] = []
-        inputs, column_px = config.channels[0], 2
+        inputs, column_px = config.channels[0], self.STEM_PX
         for outputs, count, stride in zip(config.channels[1:], config.blocks, self.STRIDES, strict=True):
             column_px *= stride[1]
             for number in range(count):
@@ -76,7 +77,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor, widths: Tensor | None) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)  # CPUs and GPUs convolve it faster
-        x = clear_padding(F.relu(self.norm(self.stem(x))), widths, 2)  # (N, 32, H/2, W/2)
+        x = clear_padding(F.relu(self.norm(self.stem(x))), widths, self.STEM_PX)  # (N, 32, H/2, W/2)
         for block in self.blocks:
             x = block(x, widths)
         return x  # (N, D, h, w)
@@ -92,6 +93,7 @@ class FrameAttention(nn.Module):
 
     def __init__(self, config: CRNNConfig) -> None:
         super().__init__()
+        self.frame_px = config.stride
         size, self.heads, self.reach = config.channels[-1], config.attention_heads, config.attention_reach
         self.rows = nn.Parameter(torch.zeros(config.height // 8, 1, size))
         self.query = nn.Linear(size, size)
@@ -111,7 +113,7 @@ class FrameAttention(nn.Module):
         scores = scores.float().view(n, self.heads, w, h, w) + self._bias(w)[:, :, None]  # (N, heads, T, h, w)
         if widths is not None:
             scores = scores.masked_fill(
-                ~valid_columns(widths, w, 4)[:, None, None, None], torch.finfo(torch.float32).min
+                ~valid_columns(widths, w, self.frame_px)[:, None, None, None], torch.finfo(torch.float32).min
             )
         weights = scores.flatten(3).softmax(-1)  # (N, heads, T, h*w)
         context = (weights.to(value.dtype) @ value).transpose(1, 2).reshape(n, w, size)  # (N, T, D)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 
@@ -89,8 +88,8 @@ class Budget(TrainerCallback):
 
     FILE = "clock.json"
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, batch_size: float) -> None:
+        self.clock, self.batch_size = clock, batch_size
         self.saved_s = clock.spent_s
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -114,7 +113,7 @@ class Budget(TrainerCallback):
         said = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
         if said:
             left = max(0.0, total - spent)
-            pictures = state.global_step * BATCH_SIZE
+            pictures = round(state.global_step * self.batch_size)
             print(f"{spent:.1f} of {total:.0f} minutes ({left:.0f} left), {pictures:,} pictures: {said}", flush=True)
 
 
@@ -176,25 +175,24 @@ def train(
     model = CRNNForCTC.from_pretrained(start) if start else CRNNForCTC(config or CRNNConfig())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
     averaging = Averaging(model)
-    before = json.loads((Path(last) / Budget.FILE).read_text()) if last else {"spent_s": 0.0, "minutes": 60.0}
+    before = _progress(last)
     clock = Clock(minutes or before["minutes"], before["spent_s"])
     if last:
         averaging.load(last)
-    steps_before = json.loads((Path(last) / "trainer_state.json").read_text())["global_step"] if last else 0
     charset = Charset(model.config.charset)
-    data, evaluation = _data(folders, model.config, charset, seed, steps_before * BATCH_SIZE, easy=start is None)
-    drawn = isinstance(data, DrawnBatches)
+    data, evaluation = _data(folders, model.config, charset, seed, before["steps"] * BATCH_SIZE, easy=start is None)
+    budget = Budget(clock, BATCH_SIZE if isinstance(data, DrawnBatches) else _mean_batch(len(data)))
     trainer = CTCTrainer(
         clock,
         averaging,
         model=model,
-        args=_arguments(output, seed, drawn, FINE_TUNING_RATE if start else LEARNING_RATE),
+        args=_arguments(output, seed, isinstance(data, DrawnBatches), FINE_TUNING_RATE if start else LEARNING_RATE),
         train_dataset=data,
         eval_dataset=evaluation,
         data_collator=_Collator(charset),
         compute_metrics=exact_match,
         preprocess_logits_for_metrics=lambda outputs, labels: outputs[0].argmax(-1),
-        callbacks=[averaging, Budget(clock)],
+        callbacks=[averaging, budget],
     )
     trainer.remove_callback(PrinterCallback)  # Budget says it in words
     trainer.train(resume_from_checkpoint=last)
@@ -206,7 +204,7 @@ def train(
     history = {
         "seed": seed,
         "minutes": clock.budget_s / 60,
-        "pictures": trainer.state.global_step * BATCH_SIZE,
+        "pictures": round(trainer.state.global_step * budget.batch_size),
         **figures,
     }
     (output / "training.json").write_text(json.dumps({**history, "log": trainer.state.log_history}, indent=1))
@@ -215,7 +213,7 @@ def train(
 
 def _data(
     folders: Sequence[str | Path], config: CRNNConfig, charset: Charset, seed: int, drawn: int, easy: bool
-) -> tuple[Dataset[Any], PreparedPictures]:
+) -> tuple[DrawnBatches | PreparedPictures, PreparedPictures]:
     if not folders:
         evaluation = PreparedPictures.drawn(EVALUATION_PICTURES, EVALUATION_SEED, config.height, config.stride)
         return DrawnBatches(charset, config.height, config.stride, BATCH_SIZE, seed, drawn, easy), evaluation
@@ -228,6 +226,19 @@ def _data(
     held_out = max(1, len(order) // 10)
     part = [[pictures[i] for i in ids] for ids in (order[held_out:], order[:held_out])]
     return PreparedPictures(part[0]), PreparedPictures(part[1])
+
+
+def _progress(checkpoint: str | None) -> dict[str, Any]:
+    """How far an interim checkpoint's run had come: spent_s, steps, and the minutes it was begun with."""
+    if checkpoint is None:
+        return {"spent_s": 0.0, "steps": 0, "minutes": 60.0}
+    clock, state = (json.loads((Path(checkpoint) / name).read_text()) for name in (Budget.FILE, "trainer_state.json"))
+    return {**clock, "steps": state["global_step"]}
+
+
+def _mean_batch(pictures: int) -> float:
+    """Pictures a step when so many are gone through in batches, of which the last may be smaller."""
+    return pictures / math.ceil(pictures / BATCH_SIZE)
 
 
 class _Collator:

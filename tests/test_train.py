@@ -32,7 +32,7 @@ def test_eight_words_are_learnt_by_heart_in_seconds() -> None:
     batch = collate(pictures, words, charset)
     model = CRNNForCTC(SMALL)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    started_s = time.process_time()
+    started = time.monotonic()
     read: list[str] = []
     for _ in range(400):
         output = model(**batch)
@@ -43,7 +43,7 @@ def test_eight_words_are_learnt_by_heart_in_seconds() -> None:
         if read == words and output.loss < 0.05:
             break
     assert read == words
-    assert time.process_time() - started_s < 60  # 30 s on two cores, however busy they are
+    assert time.monotonic() - started < 30
 
 
 class Killed(Exception):
@@ -113,6 +113,10 @@ def test_the_rate_warms_up_and_ends_at_zero() -> None:
     assert rates[0] < 0.01 and max(rates) == pytest.approx(1, abs=0.01) and rates[-1] < 1e-6
     peak = int(np.argmax(rates))
     assert 1 <= peak <= 5 and np.all(np.diff(rates[peak:]) <= 0)
+
+
+def test_a_step_counts_the_pictures_it_has() -> None:
+    assert [training._mean_batch(count) for count in (2, 64, 100, 130)] == [2, 64, 50, 130 / 3]
 
 
 def test_paths_collapse_to_texts() -> None:
