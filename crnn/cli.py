@@ -16,10 +16,13 @@ from crnn.speech import STYLES
 
 if TYPE_CHECKING:
     from crnn.decode import Reading
+    from crnn.evaluate import Labelled, OnDrawn
     from crnn.metrics import Scores
-    from crnn.recognizer import Recognizer
 
 Command = Callable[[argparse.Namespace], int]
+SURE = 0.9  # a reading of such a confidence should hardly ever be wrong
+CONFUSIONS = 12  # pairs listed by evaluate
+DRAWN_SEED = 2_000_003  # of the pictures that evaluate draws; no training seed comes near
 BAD = 1  # exit status when something could not be done; argparse itself exits with 2
 
 
@@ -121,33 +124,77 @@ def train(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Measure on labelled folders, and the mean of all: shares read right, character errors, calibration error."""
-    from crnn.metrics import SHARES, mean
+    """Measure on labelled folders (each, their mean, all pictures pooled), on drawn pictures, or on both."""
+    from crnn.evaluate import on_drawn, read_labelled
+    from crnn.metrics import SHARES, mean, score
     from crnn.recognizer import Recognizer
 
+    if not arguments.folders and not arguments.draw:
+        raise ValueError("There is nothing to measure on; give labelled folders, or --draw N.")
     reader = Recognizer.from_pretrained(arguments.checkpoint)
-    if not arguments.json:
+    if arguments.folders and not arguments.json:
         print(f"{'set':20} {'n':>6}", *(f"{share:>7}" for share in SHARES))
-    scores = []
+    labelled = []
     for folder in arguments.folders:
-        scores.append(_score(reader, folder))
-        _print_scores(scores[-1], arguments.json)
-    _print_scores(mean(scores), arguments.json)
+        labelled.append(read_labelled(reader, folder))
+        _print_scores(score(*labelled[-1]), arguments.json)
+    if labelled:
+        _print_scores(mean([score(*one) for one in labelled]), arguments.json)
+        _print_pooled(labelled, arguments.json)
+    if arguments.draw:
+        _print_drawn(on_drawn(reader, arguments.draw, DRAWN_SEED), arguments.json)
     return 0
 
 
-def _score(reader: Recognizer, folder: Path) -> Scores:
-    """The figures of one folder; a picture that can't be used counts as read wrong."""
-    from crnn.data import read_folder
-    from crnn.decode import Reading
-    from crnn.metrics import score
+def _print_pooled(labelled: list[Labelled], as_json: bool) -> None:
+    """Print how far confidences can be relied on over the pictures of all sets, and what is confused most."""
+    from crnn.metrics import calibration_error, confusions, exact, right_when_sure
 
-    examples = read_folder(folder)
-    readings = [
-        result if isinstance(result, Reading) else Reading("", 0.0)
-        for result in reader.read_many(example.path for example in examples)
-    ]
-    return score(folder.resolve().name, [example.text for example in examples], readings)
+    texts = [text for one in labelled for text in one.texts]
+    readings = [reading for one in labelled for reading in one.readings]
+    right = [exact(text, reading.text) for text, reading in zip(texts, readings, strict=True)]
+    confidences = [reading.confidence for reading in readings]
+    pairs = confusions(texts, [reading.text for reading in readings]).most_common(CONFUSIONS)
+    sure = sum(confidence >= SURE for confidence in confidences) / len(confidences)
+    figures = {
+        "n": len(texts),
+        "ece": round(calibration_error(confidences, right), 4),
+        "sure": round(sure, 4),
+        "right_when_sure": right_when_sure(confidences, right, SURE),
+        "confusions": [[true, got, times] for (true, got), times in pairs],
+    }
+    if as_json:
+        print(json.dumps({"pooled": figures}), flush=True)
+        return
+    said = ", ".join(f"{true or '(nothing)'} as {got or '(nothing)'} {times}" for (true, got), times in pairs)
+    print(f"All {len(texts)} pictures: calibration error {figures['ece']:.3f}.")
+    if figures["right_when_sure"] is not None:
+        print(f"Confidence {SURE} or more: {sure:.1%} of readings, {figures['right_when_sure']:.2%} of them right.")
+    print(f"Most confused: {said or 'nothing'}.")
+
+
+def _print_drawn(figures: OnDrawn, as_json: bool) -> None:
+    """Print the figures of drawn pictures."""
+    if as_json:
+        print(json.dumps({"drawn": figures._asdict()}), flush=True)
+        return
+    print("Drawn pictures: " + ", ".join(f"{name} {share:.2f}" for name, share in figures.exact.items()))
+    print(f"case {figures.case:.4f}, pointing {figures.pointing:.4f}, deletion {figures.deletion:.4f}")
+
+
+def sheet(arguments: argparse.Namespace) -> int:
+    """Draw a contact sheet of all styles: some pictures of each, or those that the reader reads wrong."""
+    from crnn.recognizer import Recognizer
+    from crnn.sheet import mistakes_sheet, styles_sheet
+
+    if arguments.mistakes:
+        reader = Recognizer.from_pretrained(arguments.checkpoint)
+        drawn = mistakes_sheet(reader, arguments.columns, arguments.seed)
+    else:
+        drawn = styles_sheet(arguments.columns, arguments.seed)
+    drawn.save(arguments.output)
+    print(f"{arguments.output}: {drawn.width} x {drawn.height} px")
+    return 0
 
 
 def _print_scores(scores: Scores, as_json: bool) -> None:
@@ -219,8 +266,21 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="labelled pictures, each folder a set")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a set, the mean last")
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="labelled pictures, each folder a set")
+    parser.add_argument(
+        "--draw", type=_count, metavar="N", help="draw N pictures of each style: case, and where attention points"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a set, then of all and the drawn")
+    _checkpoint_argument(parser)
+
+
+def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("output", type=Path, metavar="FILE.png")
+    parser.add_argument("--mistakes", action="store_true", help="only pictures that are read wrong")
+    parser.add_argument("--columns", type=_count, default=6, metavar="N", help="pictures a style (%(default)s)")
+    parser.add_argument(
+        "--seed", type=_count, default=0, metavar="N", help="another seed, other pictures (%(default)s)"
+    )
     _checkpoint_argument(parser)
 
 
@@ -249,4 +309,5 @@ COMMANDS: dict[Command, Callable[[argparse.ArgumentParser], None]] = {
     draw: _draw_arguments,
     train: _train_arguments,
     evaluate: _evaluate_arguments,
+    sheet: _sheet_arguments,
 }

@@ -395,7 +395,7 @@ def sharpen(rng: Generator, picture: Array, cap: float) -> Array:
 
 def static(rng: Generator, picture: Array, cap: float) -> Array:
     """Grey noise blended over all."""
-    share = rng.uniform(0.1, 0.5)
+    share = rng.uniform(0.1, 0.45)
     snow = cv2.merge([noise(rng, picture.shape[:2], int(rng.integers(1, 3)))] * 3)
     return cv2.addWeighted(picture, 1 - share, snow, share, 0)
 

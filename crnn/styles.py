@@ -29,6 +29,7 @@ class Style:
     """A family of pictures. Lengths are in cap heights, pairs are the ends of a range.
 
     Attributes:
+        share: how often it is drawn, relative to the others.
         height: of the picture, px.
         cap: cap height over the picture's height.
         mixed_fonts: probability of a font of its own for each glyph.
@@ -46,6 +47,7 @@ class Style:
         shadow, decoys: probability of a shadow or ghost, and of faint small letters behind.
     """
 
+    share: float = 1.0
     height: tuple[int, int] = (28, 80)
     cap: tuple[float, float] = (0.33, 0.8)
     mixed_fonts: float = 0.15
@@ -69,31 +71,31 @@ class Style:
 
 
 STYLES: dict[str, Style] = {
-    "plain": Style(),
-    "tilted": Style(rotation=22, lift=0.2, scale=(0.85, 1.15), gap=(-0.1, 0.5), mixed_fonts=0.4,
+    "plain": Style(share=1.5),
+    "tilted": Style(share=1.5, rotation=22, lift=0.2, scale=(0.85, 1.15), gap=(-0.1, 0.5), mixed_fonts=0.4,
                     finishes={"jpeg": 0.25, "smooth": 0.1, "one_bit": 0.1}),
     "poster": Style(rotation=25, lift=0.25, scale=(0.75, 1.25), mixed_colours=0.8, mixed_fonts=0.5,
                     behind={"curves": 0.5, "rings": 0.4, "ticks": 0.3, "lines": 0.3},
                     over={"curves": 0.2, "specks": 0.2},
                     grounds={"plain": 3, "gradient": 2, "clouds": 1}, finishes={"jpeg": 0.4, "static": 0.1}),
-    "cloth": Style(warps={"sine": 0.7, "crossed_sine": 0.5}, rotation=5, gap=(-0.08, 0.1), touching=0.3,
+    "cloth": Style(share=1.5, warps={"sine": 0.7, "crossed_sine": 0.5}, rotation=5, gap=(-0.08, 0.1), touching=0.3,
                    strike={"waves": 0.2, "lines": 0.2}, behind={"specks": 0.2}, finishes={"jpeg": 0.3, "salt": 0.2}),
-    "leaning": Style(corners=0.25, rotation=30, scale=(0.75, 1.3), gap=(-0.3, 0.12), cap=(0.45, 0.8), mixed_fonts=0.2,
-                     strike={"arcs": 0.4, "specks": 0.3}, over={"arcs": 0.3, "specks": 0.3},
+    "leaning": Style(share=1.5, corners=0.2, rotation=28, scale=(0.8, 1.25), gap=(-0.22, 0.2), cap=(0.45, 0.8),
+                     mixed_fonts=0.2, strike={"arcs": 0.4, "specks": 0.3}, over={"arcs": 0.3, "specks": 0.3},
                      finishes={"smooth": 0.6, "jpeg": 0.3, "contrast": 0.2}),
-    "warped": Style(corners=0.3, rotation=28, scale=(0.8, 1.3), gap=(-0.32, 0.12), cap=(0.5, 0.95),
+    "warped": Style(share=2, corners=0.25, rotation=28, scale=(0.85, 1.25), gap=(-0.25, 0.2), cap=(0.5, 0.95),
                     over={"arcs": 0.4, "specks": 0.5}, finishes={"smooth": 0.4, "jpeg": 0.25}),
-    "struck": Style(rotation=12, lift=0.1,
-                    strike={"lines": 0.4, "long_lines": 0.4, "waves": 0.3, "curves": 0.2, "tapered": 0.3},
+    "struck": Style(share=1.5, rotation=12, lift=0.1,
+                    strike={"lines": 0.4, "long_lines": 0.4, "waves": 0.3, "curves": 0.2, "tapered": 0.4},
                     warps={"sine": 0.2, "slant": 0.2}, finishes={"jpeg": 0.3, "one_bit": 0.15}),
     "water": Style(warps={"lens": 0.7, "sine": 0.35, "crossed_sine": 0.3}, behind={"lattice": 0.3},
-                   strike={"curves": 0.25, "long_lines": 0.2, "tapered": 0.3}, touching=0.3, shadow=0.3,
+                   strike={"curves": 0.25, "long_lines": 0.2, "tapered": 0.4}, touching=0.3, shadow=0.3,
                    grounds={"plain": 2, "gradient": 2}, finishes={"jpeg": 0.4, "blur": 0.2}),
-    "touching": Style(touching=0.9, gap=(-0.12, 0.02), lift=0.15, rotation=15, scale=(0.85, 1.15),
+    "touching": Style(touching=0.9, gap=(-0.1, 0.03), lift=0.15, rotation=12, scale=(0.85, 1.15),
                       warps={"sine": 0.5, "elastic": 0.2}, strike={"waves": 0.25, "long_lines": 0.2},
                       cut={"waves": 0.15},
                       finishes={"jpeg": 0.3, "salt": 0.15, "blur": 0.15}),
-    "matrix": Style(faces={"dotted": 5, "bitmap": 2}, corners=0.05, cap=(0.4, 0.75),
+    "matrix": Style(share=1.5, height=(32, 80), faces={"dotted": 5, "bitmap": 3}, corners=0.03, cap=(0.42, 0.8),
                     warps={"slant": 0.4, "sine": 0.35}, strike={"waves": 0.12, "specks": 0.15},
                     finishes={"jpeg": 0.3, "low_resolution": 0.1, "contrast": 0.2}),
     "rubber": Style(warps={"elastic": 0.9, "slant": 0.3}, strike={"waves": 0.3, "curves": 0.3}, cut={"curves": 0.15},
@@ -113,17 +115,19 @@ STYLES: dict[str, Style] = {
     "polarity": Style(finishes={"negative": 0.4, "part_negative": 0.5, "jpeg": 0.2},
                       strike={"rings": 0.2, "lines": 0.2},
                       cut={"rings": 0.25}, rotation=15, grounds={"plain": 3, "blocks": 2}),
-    "lattice": Style(strike={"lattice": 0.6, "web": 0.15}, cut={"lattice": 0.35}, rotation=6, cap=(0.45, 0.75),
-                     behind={"lattice": 0.3}, finishes={"jpeg": 0.3, "one_bit": 0.2}, faces={"solid": 2, "bold": 2}),
+    "lattice": Style(share=0.7, strike={"lattice": 0.6, "web": 0.15}, cut={"lattice": 0.35}, rotation=6,
+                     cap=(0.45, 0.75), behind={"lattice": 0.3}, finishes={"jpeg": 0.3, "one_bit": 0.2},
+                     faces={"solid": 2, "bold": 2}),
     "web": Style(strike={"web": 0.75, "specks": 0.4, "lines": 0.3}, warps={"sine": 0.4, "torn": 0.2, "slant": 0.2},
                  rotation=12, touching=0.3, cap=(0.45, 0.75), finishes={"jpeg": 0.4, "one_bit": 0.4}),
     "tiny": Style(height=(15, 26), cap=(0.45, 0.75), rotation=8, behind={"specks": 0.2, "lines": 0.2},
                   strike={"lines": 0.15}, finishes={"jpeg": 0.3, "palette": 0.2, "border": 0.15}),
-    "smeared": Style(faces={"bold": 2, "speckled": 3, "solid": 2}, warps={"scatter": 0.8, "sine": 0.4, "torn": 0.3},
-                     strike={"long_lines": 0.4, "waves": 0.2, "tapered": 0.5}, shadow=0.6, touching=0.4,
+    "smeared": Style(faces={"bold": 2, "speckled": 2, "solid": 3}, warps={"scatter": 0.7, "sine": 0.4, "torn": 0.15},
+                     strike={"long_lines": 0.3, "waves": 0.15, "tapered": 0.4}, shadow=0.5, touching=0.4,
                      gap=(-0.1, 0.1),
-                     grounds={"plain": 1, "gradient": 2}, finishes={"blur": 0.4, "smooth": 0.2, "jpeg": 0.4}),
-    "screen": Style(finishes={"screen": 0.9, "blur": 0.5, "jpeg": 0.5, "coloured_noise": 0.2}, warps={"slant": 0.7},
-                    strike={"lines": 0.3}, rotation=10, grounds={"plain": 2, "gradient": 1, "blocks": 1}),
+                     grounds={"plain": 1, "gradient": 2}, finishes={"blur": 0.2, "smooth": 0.2, "jpeg": 0.4}),
+    "screen": Style(share=0.8, finishes={"screen": 0.9, "blur": 0.5, "jpeg": 0.5, "coloured_noise": 0.2},
+                    warps={"slant": 0.7}, strike={"lines": 0.3}, rotation=10,
+                    grounds={"plain": 2, "gradient": 1, "blocks": 1}),
 }  # fmt: skip
 MIX_SHARE = 0.3  # of pictures take each property from one of two styles

@@ -17,8 +17,11 @@ from numpy.random import Generator
 
 from crnn import effects
 from crnn.charset import NAMED
-from crnn.fonts import CAP, Font, Glyph, find_fonts, glyph, pixel_glyph
+from crnn.fonts import CAP, Font, Glyph, find_bitmap_fonts, find_fonts, glyph, pixel_glyph
 from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
+
+CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture
+OPACITY = (0.5, 1.0)  # of ink that lets the ground shine through
 
 Array = np.ndarray
 Name = TypeVar("Name")
@@ -66,12 +69,12 @@ def draw(
     cap = height * rng.uniform(*chosen.cap)
     patches = _set_line(rng, chosen, said, cap, fonts or find_fonts())
     if aspect is None:
-        aspect = max(1.6, (patches[-1].corners[:, 0].max() + rng.uniform(0.3, 1.5) * cap) / height)
+        aspect = max(1.6, (_corners(patches[-1:])[..., 0].max() + rng.uniform(0.3, 1.5) * cap) / height)
     width = round(height * aspect)
     if text is None:
         patches = _cut_short(patches, width, height)
         said = said[: len(patches)]
-    line = Line.compose(rng, patches, (height, width))
+    line = Line.compose(rng, patches, (height, width), coloured=rng.random() < chosen.mixed_colours)
     picture = _paint(rng, chosen, line, line.scale * cap, fonts or find_fonts())
     return Drawing(picture, said, line.boxes(), name)
 
@@ -90,18 +93,22 @@ def random_text(rng: Generator) -> str:
 def _choose_style(rng: Generator, name: str | None) -> tuple[str, Style]:
     if name is not None and name not in STYLES:
         raise ValueError(f"There is no style {name!r}; choose from {', '.join(STYLES)}.")
-    names = list(STYLES)
-    first = name or names[rng.integers(0, len(names))]
+    shares = {known: style.share for known, style in STYLES.items()}
+    first = name or _pick(rng, shares)
     if name is not None or rng.random() > MIX_SHARE:
         return first, STYLES[first]
-    second = names[rng.integers(0, len(names))]
+    second = _pick(rng, shares)
     taken = {f.name: getattr(STYLES[second], f.name) for f in fields(Style) if rng.random() < 0.5}
     return f"{first}+{second}", replace(STYLES[first], **taken)
 
 
 def _pick(rng: Generator, weights: dict[Name, float]) -> Name:
-    names = list(weights)
-    return names[int(np.searchsorted(np.cumsum(list(weights.values())), rng.random() * sum(weights.values())))]
+    left = rng.random() * sum(weights.values())
+    for name, weight in weights.items():
+        left -= weight
+        if left < 0:
+            return name
+    return name  # rounding may leave a little
 
 
 def _drawn(rng: Generator, odds: Odds) -> list[str]:
@@ -110,23 +117,18 @@ def _drawn(rng: Generator, odds: Odds) -> list[str]:
 
 @dataclass(eq=False)
 class _Patch:
-    """A glyph on its way to the line: mask (h, w), its top left corner x, y, and its ink's corners (4, 2), in px."""
+    """A glyph on its way: mask (h, w), its top left corner x, y, its ink's corners (4, 2) from there; in px."""
 
     mask: Array
     x: int
     y: int
     corners: Array
 
-    def moved(self, dx: float, dy: float) -> _Patch:
-        dx, dy = round(dx), round(dy)
-        return _Patch(self.mask, self.x + dx, self.y + dy, self.corners + np.array((dx, dy), np.float32))
 
-    def scaled(self, across: float, upright: float) -> _Patch:
-        h, w = self.mask.shape
-        size = (max(1, round(w * across)), max(1, round(h * upright)))
-        mask = cv2.resize(self.mask, size, interpolation=cv2.INTER_AREA)
-        corners = self.corners * np.array((across, upright), np.float32)
-        return _Patch(mask, round(self.x * across), round(self.y * upright), corners)
+def _corners(patches: list[_Patch]) -> Array:
+    """Where the ink's corners are: (n, 4, 2) float32."""
+    places = np.array([(patch.x, patch.y) for patch in patches], np.float32)
+    return np.array([patch.corners for patch in patches]) + places[:, None]
 
 
 def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[Font, ...]) -> list[_Patch]:
@@ -138,8 +140,11 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     set_in = [(usable[i % len(usable) if each else 0], character) for i, character in enumerate(text)]
     name = _pick(rng, style.faces)
     face = effects.FACES[name]
-    if name in ("dotted", "bitmap") and rng.random() < 0.6:  # a font drawn in cells, else any shape cut into cells
-        rows, face = int(rng.integers(6, 10)), effects.solid
+    if name in ("dotted", "bitmap") and rng.random() < 0.75:  # a font drawn in cells, else any shape cut into cells
+        rows, face, bitmaps = int(rng.integers(6, 10)), effects.solid, find_bitmap_fonts()
+        if bitmaps and rng.random() < 0.6:
+            set_in = [(bitmaps[rng.integers(0, len(bitmaps))], character) for character in text]
+            set_in = [(font if each else set_in[0][0], character) for font, character in set_in]
         glyphs = [pixel_glyph(font, character, rows, name == "dotted") for font, character in set_in]
     else:
         glyphs = [glyph(font, character) for font, character in set_in]
@@ -150,9 +155,9 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     pen = 0.0
     for (patch, advance), gap in zip(_turn(rng, style, glyphs, cap), gaps, strict=True):
         patch.mask = face(rng, patch.mask, cap)
-        patch = patch.moved(pen, 0)
+        patch.x += round(pen)
         if touching and patches:
-            patch = patch.moved(_distance_to_contact(patches[-1], patch) + gap, 0)
+            patch.x += round(_distance_to_contact(patches[-1], patch) + gap)
             pen = float(patch.x)
         patches.append(patch)
         pen += advance + gap
@@ -183,7 +188,7 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
         w, h = mask.shape[1], mask.shape[0]
         matrix = cv2.getPerspectiveTransform(np.array(((0, 0), (w, 0), (w, h), (0, h)), np.float32), target[i])
         mask = cv2.warpPerspective(mask, matrix, (int(shape[i, 0]), int(shape[i, 1])), flags=interpolation)
-        patch = _Patch(mask, int(low[i, 0]), int(low[i, 1]), corners[i].astype(np.float32))
+        patch = _Patch(mask, int(low[i, 0]), int(low[i, 1]), target[i])
         result.append((patch, bitmap.advance * float(scale[i, 0])))
     return result
 
@@ -210,21 +215,17 @@ def _distance_to_contact(left: _Patch, right: _Patch) -> float:
     return float((ends - starts)[both].max())
 
 
-def _extent(patches: list[_Patch]) -> tuple[Array, Array]:
-    corners = np.concatenate([patch.corners for patch in patches])
-    return corners.min(axis=0), corners.max(axis=0)
-
-
 def _cut_short(patches: list[_Patch], width: int, height: int) -> list[_Patch]:
     """As many glyphs as fit without getting smaller than a quarter of the picture's height."""
-    while len(patches) > 1:
-        low, high = _extent(patches)
-        fit = 0.97 * width / (high[0] - low[0])
-        tall = np.median([np.ptp(patch.corners[:, 1]) for patch in patches])
-        if fit > 1 or fit * tall > 0.27 * height:
-            break
-        patches = patches[:-1]
-    return patches
+    corners = _corners(patches)
+    left = np.minimum.accumulate(corners[..., 0].min(axis=1))
+    right = np.maximum.accumulate(corners[..., 0].max(axis=1))
+    fit = 0.97 * width / (right - left)
+    tall = np.sort(np.ptp(corners[..., 1], axis=1))[len(patches) // 2]
+    count = len(patches)
+    while count > 1 and fit[count - 1] <= 1 and fit[count - 1] * tall <= 0.27 * height:
+        count -= 1
+    return patches[:count]
 
 
 @dataclass(eq=False)
@@ -233,41 +234,50 @@ class Line:
 
     Attributes:
         mask: (H, W) uint8, 255 for ink.
-        owners: (H, W) uint8, which glyph the ink is of, counted from 1.
+        owners: (H, W) uint8, which glyph the ink is of, counted from 1; None where all have one colour.
         corners: (n, 4, 2) float32, the corners of each glyph in px.
         scale: how much lower the glyphs were made to fit.
     """
 
     mask: Array
-    owners: Array
+    owners: Array | None
     corners: Array
     scale: float
 
     @classmethod
-    def compose(cls, rng: Generator, patches: list[_Patch], shape: tuple[int, int]) -> Line:
+    def compose(cls, rng: Generator, patches: list[_Patch], shape: tuple[int, int], coloured: bool) -> Line:
         """Scale or condense the glyphs where they don't fit into the picture, and place them at random within it."""
-        height, width = shape
-        low, high = _extent(patches)
-        across, upright = np.minimum(0.97 * np.array([width, height]) / (high - low), 1.0)
-        if rng.random() < 0.5 or across < 0.5:
-            across = upright = min(across, upright)
-        if min(across, upright) < 1:
-            patches = [patch.scaled(across, upright) for patch in patches]
-            low, high = _extent(patches)
-        slack = np.array([width, height]) - (high - low)
+        corners = _corners(patches)
+        low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
+        scale = np.minimum(0.97 * np.array(shape[::-1]) / (high - low), 1.0)  # across, upright
+        if rng.random() < 0.5 or scale[0] < 0.5:
+            scale[:] = scale.min()
+        room = np.ceil(shape[::-1] / scale).astype(int)  # (width, height) before all is scaled down at once
+        slack = room - (high - low)
         place = slack * np.clip(rng.normal(0.5, 0.22, 2), 0, 1) - low
-        mask, owners = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
-        placed = [patch.moved(*place) for patch in patches]
-        for number, patch in enumerate(placed, 1):
+        if rng.random() < CUT_OFF_SHARE:
+            side = rng.integers(0, 2)
+            place[0] = side * slack[0] - low[0] + (side - 0.5) * rng.uniform(0, 0.2) * np.ptp(corners[0, :, 1])
+        left, top = place.round().astype(int)
+        mask, owners = np.zeros(room[::-1], np.uint8), np.zeros(room[::-1], np.uint8) if coloured else None
+        for number, patch in enumerate(patches, 1):
+            patch.x, patch.y = patch.x + left, patch.y + top
             _paste(mask, owners, patch, number)
-        return cls(mask, owners, np.stack([patch.corners for patch in placed]), float(upright))
+        if (room != shape[::-1]).any():
+            mask = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA)
+            if owners is not None:
+                owners = cv2.dilate(owners, np.ones((3, 3), np.uint8))  # pale edges have owners too
+                owners = cv2.resize(owners, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        corners = (corners + (left, top)) * (np.array(shape[::-1]) / room)
+        return cls(mask, owners, corners.astype(np.float32), float(scale[1]))
 
     def warp(self, dx: Array, dy: Array) -> None:
         """Take each pixel from (x + dx, y + dy)."""
         x, y = effects.grid(self.mask.shape)
         map_x, map_y = (x + dx).astype(np.float32), (y + dy).astype(np.float32)
         self.mask = cv2.remap(self.mask, map_x, map_y, cv2.INTER_LINEAR)
-        self.owners = cv2.remap(self.owners, map_x, map_y, cv2.INTER_NEAREST)
+        if self.owners is not None:
+            self.owners = cv2.remap(self.owners, map_x, map_y, cv2.INTER_NEAREST)
         h, w = self.mask.shape
         at = self.corners.round().astype(int)
         row, column = at[..., 1].clip(0, h - 1), at[..., 0].clip(0, w - 1)
@@ -281,7 +291,7 @@ class Line:
         return np.concatenate([low, high], axis=1).clip(0, (w, h, w, h)).astype(np.float32)
 
 
-def _paste(mask: Array, owners: Array, patch: _Patch, number: int) -> None:
+def _paste(mask: Array, owners: Array | None, patch: _Patch, number: int) -> None:
     h, w = patch.mask.shape
     top, left = max(patch.y, 0), max(patch.x, 0)
     bottom, right = min(patch.y + h, mask.shape[0]), min(patch.x + w, mask.shape[1])
@@ -289,14 +299,15 @@ def _paste(mask: Array, owners: Array, patch: _Patch, number: int) -> None:
         return
     part = patch.mask[top - patch.y : bottom - patch.y, left - patch.x : right - patch.x]
     below = mask[top:bottom, left:right]
-    owners[top:bottom, left:right][part > below] = number
+    if owners is not None:
+        owners[top:bottom, left:right][part > below] = number
     np.maximum(below, part, out=below)
 
 
 def _paint(rng: Generator, style: Style, line: Line, cap: float, fonts: tuple[Font, ...]) -> Array:
     """Ground, clutter behind, text with its strokes, clutter over it, finishes: (H, W, 3) uint8."""
     shape = line.mask.shape
-    base, inks = _colours(rng, len(line.corners) if rng.random() < style.mixed_colours else 1)
+    base, inks = _colours(rng, 1 if line.owners is None else len(line.corners))
     ground = effects.GROUNDS[_pick(rng, style.grounds)](rng, shape, base)
     if rng.random() < style.decoys:
         _decoys(rng, ground, cap, fonts)
@@ -331,8 +342,8 @@ def _ink(rng: Generator, style: Style, line: Line, ground: Array, inks: Array, c
         dx, dy = rng.uniform(-reach, reach, 2)
         moved = cv2.warpAffine(line.mask, np.array([[1, 0, dx], [0, 1, dy]], np.float32), line.mask.shape[::-1])
         ground = _blend(ground, rng.integers(0, 256, 3), moved, rng.uniform(0.2, 0.8))
-    ink = inks[line.owners.astype(int) % len(inks)] if len(inks) > 1 else inks[0]
-    return _blend(ground, ink, line.mask, rng.uniform(0.4, 1.0) if rng.random() < 0.3 else 1.0)
+    ink = inks[0] if line.owners is None else inks[line.owners % len(inks)]
+    return _blend(ground, ink, line.mask, rng.uniform(*OPACITY) if rng.random() < 0.3 else 1.0)
 
 
 def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:
@@ -361,7 +372,7 @@ def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
     for attempt in range(50 * count):
         ink = np.full(3, rng.uniform(0, 256) if rng.random() < 0.5 else 0.0) if black else rng.uniform(0, 256, 3)
         difference = np.abs(ink - base)
-        if difference @ LUMINANCE > (70 if attempt < 40 * count else 30) or difference.max() > 150:
+        if difference @ LUMINANCE > (80 if attempt < 40 * count else 40) or difference.max() > 150:
             inks.append(ink)
         if len(inks) == count:
             break
@@ -379,8 +390,9 @@ def _decoys(rng: Generator, ground: Array, cap: float, fonts: tuple[Font, ...]) 
     """Faint small letters that are not part of the text."""
     h, w = ground.shape[:2]
     font = fonts[rng.integers(0, len(fonts))]
-    mask, owners = np.zeros((h, w), np.uint8), np.zeros((h, w), np.uint8)
+    mask = np.zeros((h, w), np.uint8)
     some = [glyph(font, NAMED["alphanumeric"][i]) for i in rng.integers(0, 62, rng.integers(4, 30))]
     for patch, _ in _turn(rng, STYLES["tilted"], some, cap * rng.uniform(0.25, 0.5)):
-        _paste(mask, owners, patch.moved(*rng.uniform((0, 0), (w, h))), 1)
+        patch.x, patch.y = patch.x + int(rng.integers(0, w)), patch.y + int(rng.integers(0, h))
+        _paste(mask, None, patch, 1)
     ground[:] = _blend(ground, rng.integers(0, 256, 3), mask, rng.uniform(0.12, 0.4))

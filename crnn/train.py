@@ -21,8 +21,8 @@ from crnn.data import DrawnBatches, PreparedPictures, collate
 from crnn.model import CRNNForCTC, ctc_loss
 
 BATCH_SIZE = 64
-LEARNING_RATE = 1.5e-3  # at its peak, from scratch
-FINE_TUNING_RATE = 3e-4
+LEARNING_RATE = 1.5e-3  # at its peak, on drawn pictures
+FINE_TUNING_RATE = 3e-4  # on labelled folders
 WARM_UP = 0.03  # share of the time budget
 EMA_DECAY = 0.999  # the weights are averaged over about the last thousand steps; over fewer at first
 CHECKPOINT_MINUTES = 4.0
@@ -186,7 +186,7 @@ def train(
         clock,
         averaging,
         model=model,
-        args=_arguments(output, seed, isinstance(data, DrawnBatches), FINE_TUNING_RATE if start else LEARNING_RATE),
+        args=_arguments(output, seed, isinstance(data, DrawnBatches), FINE_TUNING_RATE if folders else LEARNING_RATE),
         train_dataset=data,
         eval_dataset=evaluation,
         data_collator=_Collator(charset),

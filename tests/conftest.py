@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 import torch
 
+import crnn.fonts
 from crnn.config import CRNNConfig
 from crnn.model import CRNNForCTC
+
+crnn.fonts.FOLDERS = ()  # pip's fonts alone: the same pictures on every machine
 
 
 @pytest.fixture(scope="session")

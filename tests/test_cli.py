@@ -137,17 +137,27 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_evaluate_counts_a_broken_picture_as_wrong(sets: list[str], capsys: Output) -> None:
     assert main(["evaluate", *sets, "--json"]) == 0
-    full, half, mean = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    full, half, mean, pooled = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert full == {"set": "all", "n": 2, "exact": 1.0, "cased": 1.0, "cer": 0.0, "ece": 0.0}
     assert (half["exact"], half["cer"]) == (0.5, 0.6)  # "bad" has 3 of the 5 characters
     assert (mean["set"], mean["n"], mean["exact"]) == ("mean", 4, 0.75)
+    missed = [["b", "", 1], ["a", "", 1], ["d", "", 1]]
+    assert pooled == {"pooled": {"n": 4, "ece": 0.0, "sure": 0.75, "right_when_sure": 1.0, "confusions": missed}}
 
 
 def test_evaluate_prints_a_table(sets: list[str], capsys: Output) -> None:
     main(["evaluate", *sets])
-    head, *rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    head, *rows, pooled, sure, confused = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert head == ["set", "n", "exact", "cased", "cer", "ece"]
     assert [row[:3] for row in rows] == [["all", "2", "1.0000"], ["half", "2", "0.5000"], ["mean", "4", "0.7500"]]
+    assert pooled == "All 4 pictures: calibration error 0.000.".split()
+    assert sure == "Confidence 0.9 or more: 75.0% of readings, 100.00% of them right.".split()
+    assert confused == "Most confused: b as (nothing) 1, a as (nothing) 1, d as (nothing) 1.".split()
+
+
+def test_evaluate_needs_something_to_measure_on(capsys: Output) -> None:
+    assert main(["evaluate"]) == 1
+    assert "give labelled folders, or --draw N" in capsys.readouterr().err
 
 
 def test_train_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

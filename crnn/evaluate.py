@@ -1,0 +1,157 @@
+"""Measure a reader: on labelled folders, and on drawn pictures, which know where each of their glyphs stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+
+from crnn.charset import NAMED
+from crnn.data import read_folder
+from crnn.decode import Character, Reading
+from crnn.metrics import align, exact, points_into
+from crnn.recognizer import Recognizer
+from crnn.styles import STYLES
+from crnn.synth import Drawing, draw
+
+CASE_TWINS = frozenset("cjkopsuvwxyz")  # letters whose two cases differ in size and place alone
+PATCH = 0.5  # side of a hidden patch, in heights of the glyph
+
+
+class Labelled(NamedTuple):
+    """A labelled set and what was read in it, one reading for each text."""
+
+    name: str
+    texts: list[str]
+    readings: list[Reading]
+
+
+def read_labelled(reader: Recognizer, folder: Path) -> Labelled:
+    """Read all pictures of a labelled folder; one that can't be used counts as read wrong.
+
+    Raises:
+        ValueError: as :func:`crnn.data.read_folder`.
+    """
+    examples = read_folder(folder)
+    readings = [
+        result if isinstance(result, Reading) else Reading("", 0.0)
+        for result in reader.read_many(example.path for example in examples)
+    ]
+    return Labelled(folder.resolve().name, [example.text for example in examples], readings)
+
+
+class OnDrawn(NamedTuple):
+    """What a reader makes of drawn pictures; shares are of characters, but for `exact`.
+
+    Attributes:
+        exact: by style, the share of whole texts read right, ignoring case.
+        case: of letters read right but for their case, those with the right case; `CASE_TWINS` are left out.
+        pointing: the peak of the character's focus lies in its glyph's box (Zhang et al., 2016, section 4.2).
+        deletion: hiding the patch that was looked at makes the character less probable than hiding one elsewhere does
+            (after Petsiuk et al., 2018, RISE, section 4.1).
+    """
+
+    exact: dict[str, float]
+    case: float
+    pointing: float
+    deletion: float
+
+
+def on_drawn(reader: Recognizer, count: int, seed: int) -> OnDrawn:
+    """Measure a reader on so many pictures a style, none of them in mixed styles.
+
+    The texts of half of them are mixed-case letters, which `case` is measured on. `pointing` and `deletion` take the
+    characters of texts that were read right.
+    """
+    rng = np.random.default_rng(seed)
+    right: dict[str, float] = {}
+    cases, pointed, dropped = [], [], []
+    for style in STYLES:
+        drawings = [draw(rng, text=_mixed_case(rng) if i % 2 else None, style=style) for i in range(count)]
+        readings = _read(reader, [drawing.picture for drawing in drawings])
+        hits = [exact(drawing.text, reading.text) for drawing, reading in zip(drawings, readings, strict=True)]
+        right[style] = float(np.mean(hits))
+        for number, (drawing, reading) in enumerate(zip(drawings, readings, strict=True)):
+            if number % 2:
+                cases += _cases_right(drawing.text, reading.text)
+            if hits[number]:
+                pointed += _points(drawing, reading)
+                dropped += list(_drops(reader, rng, drawing, reading))
+    return OnDrawn(right, *(float(np.mean(values)) for values in (cases, pointed, dropped)))
+
+
+def _mixed_case(rng: Generator) -> str:
+    return "".join(rng.choice(list(NAMED["letters"]), rng.integers(4, 7)))
+
+
+def _read(reader: Recognizer, pictures: Sequence[np.ndarray]) -> list[Reading]:
+    return [reading for reading in reader.read_many(pictures) if isinstance(reading, Reading)]
+
+
+def _cases_right(text: str, read: str) -> list[bool]:
+    pairs = [(true, got) for true, got in align(text, read) if true.lower() == got.lower()]
+    return [true == got for true, got in pairs if true.lower() not in CASE_TWINS]
+
+
+def _points(drawing: Drawing, reading: Reading) -> list[bool]:
+    size = (drawing.picture.shape[1], drawing.picture.shape[0])
+    return [
+        points_into(character.focus, box, size)
+        for character, box in zip(reading.characters, drawing.boxes, strict=True)
+        if character.focus is not None
+    ]
+
+
+def _drops(reader: Recognizer, rng: Generator, drawing: Drawing, reading: Reading) -> Iterator[bool]:
+    """For each character: whether it suffers more from a patch over its focus than from an equal one elsewhere."""
+    hidden = []
+    for character, box in zip(reading.characters, drawing.boxes, strict=True):
+        side = max(3, round(PATCH * float(box[3] - box[1])))
+        at = _peak(character, drawing.picture.shape[:2])
+        hidden += [_hide(drawing.picture, at, side), _hide(drawing.picture, _elsewhere(rng, drawing, at, side), side)]
+    readings = _read(reader, hidden)
+    for number in range(len(reading.text)):
+        looked_at, other = (_probability(reading.text, number, one) for one in readings[2 * number : 2 * number + 2])
+        yield looked_at < other
+
+
+def _peak(character: Character, shape: tuple[int, ...]) -> np.ndarray:
+    """Row and column, in px, of the middle of the cell that was looked at most."""
+    assert character.focus is not None
+    cell = np.unravel_index(int(character.focus.argmax()), character.focus.shape)
+    return (np.array(cell) + 0.5) * shape / np.array(character.focus.shape)
+
+
+def _elsewhere(rng: Generator, drawing: Drawing, at: np.ndarray, side: int) -> np.ndarray:
+    """A place on the line of text that is as far from the other as their patches need; the end farther off at worst."""
+    low, high = drawing.boxes[:, :2].min(axis=0)[::-1], drawing.boxes[:, 2:].max(axis=0)[::-1]  # row, column
+    for _ in range(100):
+        place = rng.uniform(low, high)
+        if np.abs(place - at).max() >= side:
+            return place
+    return np.where(at - low > high - at, low, high)
+
+
+def _hide(picture: np.ndarray, at: np.ndarray, side: int) -> np.ndarray:
+    """The picture with a square around a row and column in the picture's median colour."""
+    hidden = picture.copy()
+    top, left = np.maximum(0, (at - side / 2).round().astype(int))
+    hidden[top : top + side, left : left + side] = np.median(picture, axis=(0, 1))
+    return hidden
+
+
+def _probability(text: str, number: int, reading: Reading) -> float:
+    """What another reading of the same line gives to a character of the text: 0 where it stands there no more."""
+    true_at = read_at = 0
+    for true, got in align(text, reading.text):
+        if true and true_at == number:
+            if not got:
+                return 0.0
+            character = reading.characters[read_at]
+            options = {one.text: one.confidence for one in character.alternatives} | {got: character.confidence}
+            return options.get(true, 0.0)
+        true_at, read_at = true_at + bool(true), read_at + bool(got)
+    raise IndexError(f"{text!r} has no character {number}.")

@@ -1,0 +1,89 @@
+"""What is measured on drawn pictures."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pytest
+
+from crnn.decode import Alternative, Character, Reading
+from crnn.evaluate import CASE_TWINS, _cases_right, _hide, _mixed_case, _probability, on_drawn
+from crnn.recognizer import Recognizer
+from crnn.styles import STYLES
+from crnn.synth import Drawing, draw
+
+
+def reading(text: str, confidence: float = 0.9, **rivals: float) -> Reading:
+    others = tuple(Alternative(rival, share) for rival, share in rivals.items())
+    return Reading(text, confidence, tuple(Character(one, confidence, (0, 1), others) for one in text))
+
+
+def test_the_probability_of_a_character_in_another_reading_of_its_line() -> None:
+    assert _probability("abc", 1, reading("abc", 0.8)) == 0.8
+    assert _probability("abc", 1, reading("axc", 0.8, b=0.15)) == 0.15
+    assert _probability("abc", 1, reading("axc", 0.8, d=0.15)) == 0.0
+    assert _probability("abc", 1, reading("ac")) == 0.0  # hidden altogether
+    assert _probability("abc", 2, reading("bc", 0.7)) == 0.7  # another one was hidden
+    assert _probability("abc", 0, reading("")) == 0.0
+
+
+def test_case_counts_where_the_letter_was_found_and_its_cases_differ() -> None:
+    assert _cases_right("aBCd7", "ABc7") == [False, True, True]  # the twin C counts for nothing, nor does the missing d
+    assert _cases_right("xX", "Xx") == []
+    assert all(one.isalpha() for one in _mixed_case(np.random.default_rng(0)))
+    assert {"c", "s", "x"} <= CASE_TWINS
+    assert not {"a", "e", "g"} & CASE_TWINS
+
+
+def test_a_patch_hides_what_is_below_it_and_stays_in_the_picture() -> None:
+    picture = np.zeros((20, 30, 3), np.uint8)
+    picture[:, :16] = 200  # the median
+    hidden = _hide(picture, np.array([10.0, 25.0]), 4)
+    assert np.argwhere((hidden != picture).any(axis=2)).min(axis=0).tolist() == [8, 23]
+    assert np.argwhere((hidden != picture).any(axis=2)).max(axis=0).tolist() == [11, 26]
+    assert (_hide(picture, np.array([0.0, 29.0]), 6) != picture).any()
+
+
+class Oracle:
+    """Reads drawn pictures right but for case, its focus on each glyph, and is less sure of glyphs that were hidden."""
+
+    def __init__(self) -> None:
+        self.drawn: list[Drawing] = []
+
+    def read_many(self, pictures: Iterable[np.ndarray]) -> Iterator[Reading]:
+        for picture in pictures:
+            known = min(
+                (one for one in self.drawn if one.picture.shape == picture.shape),
+                key=lambda one: int((one.picture != picture).any(axis=2).sum()),
+            )
+            changed = (known.picture != picture).any(axis=2)
+            damage = [float(changed[int(t) : int(b), int(x) : int(r)].mean()) for x, t, r, b in known.boxes]
+            yield Reading(
+                known.text.swapcase(),
+                0.9,
+                tuple(
+                    Character(one, 0.9 - share, (0, 1), focus=self.focus(known, box))
+                    for one, share, box in zip(known.text.swapcase(), damage, known.boxes, strict=True)
+                ),
+            )
+
+    def focus(self, drawing: Drawing, box: np.ndarray) -> np.ndarray:
+        h, w = drawing.picture.shape[:2]
+        focus = np.zeros((h, w), np.float32)
+        focus[int((box[1] + box[3]) / 2), int((box[0] + box[2]) / 2)] = 1
+        return focus
+
+
+def test_a_reader_that_knows_all_but_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    oracle = Oracle()
+
+    def remembered(*args: object, **kwargs: object) -> Drawing:
+        oracle.drawn.append(draw(*args, **kwargs))  # type: ignore[arg-type]
+        return oracle.drawn[-1]
+
+    monkeypatch.setattr("crnn.evaluate.draw", remembered)
+    reader: Recognizer = oracle  # type: ignore[assignment]
+    figures = on_drawn(reader, 2, seed=3)
+    assert figures.exact == dict.fromkeys(STYLES, 1.0)
+    assert figures.case == 0.0
+    assert figures.pointing == 1.0
+    assert figures.deletion > 0.8  # where glyphs overlap, their neighbours' patches can hide as much
