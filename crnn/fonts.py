@@ -149,7 +149,7 @@ def _face(font: Font, cap: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(font.path, font.strike_px or round(cap * font.em))
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=300_000)
 def glyph(font: Font, character: str) -> Glyph:
     """A character at a cap height of ``CAP``; kept, since drawing it again would take longer than all else."""
     face = _face(font, CAP)

@@ -21,6 +21,7 @@ from crnn.fonts import CAP, Font, Glyph, find_bitmap_fonts, find_fonts, glyph, p
 from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
 
 CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture
+CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)  # of a glyph, from its middle
 OPACITY = (0.5, 1.0)  # of ink that lets the ground shine through
 
 Array = np.ndarray
@@ -175,21 +176,29 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
     centre = np.array([(bitmap.left, bitmap.top) for bitmap in glyphs]) * scale + half
     centre[:, 1] += rng.uniform(-style.lift, style.lift, n) * cap
     angle = np.deg2rad(rng.uniform(-style.rotation, style.rotation, n))
-    turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], axis=1).reshape(n, 2, 2)
-    corners = (half[:, None] * ((-1, -1), (1, -1), (1, 1), (-1, 1))) @ turn + centre[:, None]  # (n, 4, 2)
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(n, 2, 2)
+    corners = (half[:, None] * CORNERS) @ turn.transpose(0, 2, 1) + centre[:, None]  # (n, 4, 2)
     if style.corners:
         corners += rng.uniform(-style.corners, style.corners, (n, 4, 2)) * 2 * half[:, None]
     low = np.floor(corners.min(axis=1)).astype(int) - 1
     shape = np.ceil(corners.max(axis=1)).astype(int) + 1 - low
     target = (corners - low[:, None]).astype(np.float32)
+    masks = [bitmap.mask if cap > CAP / 2 else _halved(bitmap) for bitmap in glyphs]
+    source = np.array([mask.shape[::-1] for mask in masks])
+    across = turn * (2 * half / source)[:, None]  # (n, 2, 2): a step in the mask -> a step in the patch
+    affine = np.concatenate([across, target[:, 0, :, None]], axis=2)
     result = []
-    for i, bitmap in enumerate(glyphs):
-        mask = bitmap.mask if cap > CAP / 2 else _halved(bitmap)
-        w, h = mask.shape[1], mask.shape[0]
-        matrix = cv2.getPerspectiveTransform(np.array(((0, 0), (w, 0), (w, h), (0, h)), np.float32), target[i])
-        mask = cv2.warpPerspective(mask, matrix, (int(shape[i, 0]), int(shape[i, 1])), flags=interpolation)
-        patch = _Patch(mask, int(low[i, 0]), int(low[i, 1]), target[i])
-        result.append((patch, bitmap.advance * float(scale[i, 0])))
+    for i, mask in enumerate(masks):
+        extent = (int(shape[i, 0]), int(shape[i, 1]))
+        if style.corners:
+            quad = (CORNERS + 1).astype(np.float32) / 2 * source[i].astype(np.float32)
+            turned = cv2.warpPerspective(
+                mask, cv2.getPerspectiveTransform(quad, target[i]), extent, flags=interpolation
+            )
+        else:
+            turned = cv2.warpAffine(mask, affine[i], extent, flags=interpolation)
+        patch = _Patch(turned, int(low[i, 0]), int(low[i, 1]), target[i])
+        result.append((patch, glyphs[i].advance * float(scale[i, 0])))
     return result
 
 
@@ -347,10 +356,12 @@ def _ink(rng: Generator, style: Style, line: Line, ground: Array, inks: Array, c
 
 
 def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:
-    share = mask * np.float32(opacity / 255)
-    over = np.empty_like(ground)
-    over[:] = ink
-    return cv2.blendLinear(ground, over, 1 - share, share)
+    """The ground (H, W, 3) under ink, (3,) or (H, W, 3), where the mask (H, W) has it."""
+    share = cv2.merge([cv2.convertScaleAbs(mask, alpha=opacity)] * 3)
+    over = effects.filled(mask.shape, ink) if ink.ndim == 1 else ink.astype(np.uint8)
+    return cv2.add(
+        cv2.multiply(ground, cv2.bitwise_not(share), scale=1 / 255), cv2.multiply(over, share, scale=1 / 255)
+    )
 
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])
