@@ -69,7 +69,7 @@ def _propose(picture: Picture, scale: float) -> list[Box]:
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     edges = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2)  # (h, w)
     ink = (edges > max(EDGE, 3 * float(np.median(edges)))).astype(np.uint8)
-    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((3, GAP_PX), np.uint8))
+    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((1, GAP_PX), np.uint8))
     lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((THIN_PX, THIN_PX), np.uint8))
     _, _, components, _ = cv2.connectedComponentsWithStats(lines)
     px = np.array((columns / size[0], rows / size[1]) * 2)
