@@ -273,9 +273,9 @@ def _moved(reading: Reading, box: Box, whole: Geometry) -> Reading:
         focus: Array = character.focus  # type: ignore[assignment]
         rows, columns = focus.shape
         across, upright = columns / (x1 - x0), rows / (y1 - y0)  # cells a px
-        wide = np.zeros((int(whole.height * upright + 0.5), int(whole.width * across + 0.5)), np.float32)
-        row, column = int(y0 * upright + 0.5), int(x0 * across + 0.5)
-        wide[row : row + rows, column : column + columns] = focus
+        before = (round(y0 * upright), round(x0 * across))
+        after = (round((whole.height - y1) * upright), round((whole.width - x1) * across))
+        wide = np.pad(focus, tuple(zip(before, after, strict=True)))
         characters.append(replace(character, box=(left + x0, top + y0, right + x0, bottom + y0), focus=wide))
     return replace(reading, characters=tuple(characters), box=box)
 

@@ -103,7 +103,7 @@ def test_boxes_and_focus_of_a_line_lie_on_the_whole_picture(tiny_config: CRNNCon
     one = reading.characters[0]
     # in the line from 8 to 56 px (see test_recognizer), and 2.4 to 45.6; the line begins at 64, 192
     assert one.box == pytest.approx((72, 194.4, 120, 237.6), abs=0.2)
-    assert one.focus.shape == (8, 63)  # cells of 8 x 48 px, as in the line
+    assert one.focus.shape == (8, 62)  # cells of 8 x 48 px, as in the line
     assert one.focus.sum() == pytest.approx(1, abs=1e-5)
     assert one.focus[4, 8 + 3 : 8 + 5] == pytest.approx([0.5, 0.5], abs=1e-2)
 
