@@ -25,6 +25,7 @@ from crnn.charset import BLANK, Charset
 
 Floats = NDArray[np.float64]
 Frames = tuple[int, int]  # start, end (exclusive)
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in the picture's px
 Beams = dict[tuple[int, ...], tuple[float, float]]  # prefix: log P of its paths that end in a blank, in its last letter
 
 UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
@@ -50,7 +51,7 @@ class Character:
     confidence: float  # probability of this character, given that the others are right
     frames: Frames
     alternatives: tuple[Alternative, ...] = ()  # other characters here, best first
-    box: tuple[float, float, float, float] | None = None  # x0, y0, x1, y1 in the picture's px
+    box: Box | None = None
     focus: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)  # (h, w), sums to 1
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,6 +71,7 @@ class Reading:
     confidence: float
     characters: tuple[Character, ...] = ()
     alternatives: tuple[Alternative, ...] = ()  # other texts with their probabilities, best first
+    box: Box | None = None  # of the line that was found in a larger picture; None where the whole picture was read
 
     def as_dict(self) -> dict[str, Any]:
         """Plain floats and lists, ready for JSON: text, confidence, characters, alternatives."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,17 +16,32 @@ from transformers.utils import logging
 
 from crnn.charset import NAMED, Charset, resolve
 from crnn.decode import Reading, beam_search
-from crnn.image import Geometry, PictureError, Source, open_picture, prepare
+from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
+from crnn.locate import MOST, Box, choose, locate
 from crnn.model import CRNNForCTC
 
 Array = npt.NDArray[np.float32]
 Length = int | tuple[int, int]
 Decoder = Callable[[Array], Reading]
+View = tuple[Array, Geometry]
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
+SURE = 0.9  # a larger picture that is read whole with this confidence is not searched for lines
+MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A picture as the model takes it, and so the likely lines in one that is larger than a line.
+
+    The picture itself is let go: a window of photos would fill the memory.
+    """
+
+    whole: View
+    lines: dict[Box, View]
 
 
 class Recognizer:
@@ -66,7 +81,7 @@ class Recognizer:
         ignore_case: bool = False,
         top: int = 5,
     ) -> Reading:
-        """Read one picture.
+        """Read one picture; where it is clearly larger than a line of text, the line in it (`crnn.locate`).
 
         Args:
             picture: path, bytes, binary file, PIL image, or uint8 array of shape (H, W), (H, W, 3) or (H, W, 4).
@@ -123,27 +138,50 @@ class Recognizer:
     def _read_windows(
         self, pictures: Iterator[Source], batch_size: int, decode: Decoder
     ) -> Iterator[Reading | PictureError]:
-        """Read window after window, each sorted by width and put back in order."""
+        """Read window after window, first every picture whole, then the lines found in those that may hold some."""
         while window := [self._open(picture) for picture in islice(pictures, batch_size * WINDOW_BATCHES)]:
-            results: list[Reading | PictureError | None] = [
-                opened if isinstance(opened, PictureError) else None for opened in window
-            ]
-            good = [(number, *opened) for number, opened in enumerate(window) if not isinstance(opened, PictureError)]
-            good.sort(key=lambda row: row[2].prepared_width)
-            for start in range(0, len(good), batch_size):
-                numbers, prepared, geometries = zip(*good[start : start + batch_size], strict=True)
-                for number, reading in zip(numbers, self._read_batch(prepared, geometries, decode), strict=True):
-                    results[number] = reading
-            yield from (result for result in results if result is not None)
+            wholes = iter(
+                self._read_views([one.whole for one in window if isinstance(one, _Opened)], batch_size, decode)
+            )
+            for one in window:
+                yield self._read_line(one, next(wholes), decode) if isinstance(one, _Opened) else one
 
-    def _open(self, picture: Source) -> tuple[Array, Geometry] | PictureError:
+    def _open(self, picture: Source) -> _Opened | PictureError:
         """One picture as the model takes it, or why not."""
-        config = self.model.config
         try:
             opened = open_picture(picture)
         except PictureError as error:
             return error
-        return prepare(opened, config.height, config.stride), Geometry.of(opened, config.height, config.stride)
+        lines = {box: self._view(opened[box[1] : box[3], box[0] : box[2]]) for box in locate(opened)}
+        return _Opened(self._view(opened), lines)
+
+    def _view(self, picture: Picture) -> View:
+        """A picture, or a part of one, as the model takes it."""
+        config = self.model.config
+        return prepare(picture, config.height, config.stride), Geometry.of(picture, config.height, config.stride)
+
+    def _read_line(self, opened: _Opened, whole: Reading | PictureError, decode: Decoder) -> Reading | PictureError:
+        """The reading of the line that is meant in a larger picture, if it says clearly more than that of the whole."""
+        if not opened.lines or (isinstance(whole, Reading) and whole.text and whole.confidence >= SURE):
+            return whole
+        results = zip(opened.lines, self._read_views(list(opened.lines.values()), MOST, decode), strict=True)
+        readings = {box: result for box, result in results if isinstance(result, Reading)}
+        if not readings:
+            return whole
+        boxes = list(readings)
+        box = boxes[choose(boxes, [_characters_read(readings[box]) for box in boxes])]
+        clearly = MORE + (_characters_read(whole) if isinstance(whole, Reading) else 0.0)
+        return _moved(readings[box], box, opened.whole[1]) if _characters_read(readings[box]) >= clearly else whole
+
+    def _read_views(self, views: list[View], batch_size: int, decode: Decoder) -> list[Reading | PictureError]:
+        """Read in batches of like width, and put back in order."""
+        order = sorted(range(len(views)), key=lambda number: views[number][1].prepared_width)
+        results: dict[int, Reading | PictureError] = {}
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            prepared, geometries = zip(*(views[number] for number in numbers), strict=True)
+            results |= zip(numbers, self._read_batch(prepared, geometries, decode), strict=True)
+        return [results[number] for number in range(len(views))]
 
     def _read_batch(
         self, prepared: tuple[Array, ...], geometries: tuple[Geometry, ...], decode: Decoder
@@ -219,6 +257,27 @@ def _box(number: int, centres: list[float], focus: Array, geometry: Geometry) ->
         min(geometry.frame_to_x(right), float(geometry.width)),
         bottom * px_a_row,
     )
+
+
+def _characters_read(reading: Reading) -> float:
+    """How many characters were read, each counted as far as it is sure: neither short nor long texts gain by it."""
+    return len(reading.text) * reading.confidence ** (1 / max(len(reading.text), 1))
+
+
+def _moved(reading: Reading, box: Box, whole: Geometry) -> Reading:
+    """The reading of a box of a picture, with its characters' boxes and focus as they lie on the whole picture."""
+    x0, y0, x1, y1 = box
+    characters = []
+    for character in reading.characters:
+        left, top, right, bottom = character.box  # type: ignore[misc]  # filled in by _place
+        focus: Array = character.focus  # type: ignore[assignment]
+        rows, columns = focus.shape
+        across, upright = columns / (x1 - x0), rows / (y1 - y0)  # cells a px
+        before = (round(y0 * upright), round(x0 * across))
+        after = (round((whole.height - y1) * upright), round((whole.width - x1) * across))
+        wide = np.pad(focus, tuple(zip(before, after, strict=True)))
+        characters.append(replace(character, box=(left + x0, top + y0, right + x0, bottom + y0), focus=wide))
+    return replace(reading, characters=tuple(characters), box=box)
 
 
 def _extent(mass: Array) -> tuple[float, float]:

@@ -13,9 +13,10 @@ MAY_IMPORT = {
     "charset": (),
     "config": ("charset",),
     "image": (),
+    "locate": ("image",),
     "model": ("charset", "config"),
     "decode": ("charset",),
-    "recognizer": ("charset", "config", "decode", "image", "model"),
+    "recognizer": ("charset", "config", "decode", "image", "locate", "model"),
     "overlay": ("decode", "image"),
     "speech": ("decode",),
     "fonts": ("charset",),
@@ -81,7 +82,7 @@ def test_app_only_puts_tabs_together() -> None:
 
 
 def test_pictures_are_opened_and_decoded_without_torch() -> None:
-    for name in ("charset", "image", "decode", "overlay", "speech", "fonts", "effects", "styles", "synth"):
+    for name in ("charset", "image", "locate", "decode", "overlay", "speech", "fonts", "effects", "styles", "synth"):
         assert not {module.split(".")[0] for module in imports(ROOT / "crnn" / f"{name}.py")} & {
             "torch",
             "transformers",
