@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,15 @@ SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network saw in one picture: enough to decode it again, under other constraints, without the network."""
+
+    log_probs: Array  # (T, C), calibrated
+    attention: Array  # (T, h, T): where each frame looked
+    geometry: Geometry
 
 
 class Recognizer:
@@ -79,8 +88,27 @@ class Recognizer:
             PictureError: the picture can't be used.
             ValueError: the model doesn't know a character of charset, or the length is not a range.
         """
-        readings = self.read_many([picture], charset=charset, length=length, ignore_case=ignore_case, top=top)
-        reading = next(readings)
+        return self.decode(self.look(picture), charset=charset, length=length, ignore_case=ignore_case, top=top)
+
+    def look(self, picture: Source) -> Look:
+        """Run the network over one picture; `decode` tells what it saw. Raises PictureError."""
+        opened = self._open(picture)
+        if isinstance(opened, PictureError):
+            raise opened
+        prepared, geometry = opened
+        return next(self._look_batch([prepared], [geometry]))
+
+    def decode(
+        self,
+        look: Look,
+        *,
+        charset: str | None = None,
+        length: Length | None = None,
+        ignore_case: bool = False,
+        top: int = 5,
+    ) -> Reading:
+        """Decode what the network saw, in milliseconds and as often as wanted. Arguments and errors as in `read`."""
+        reading = self._decoded(look, self._decoder(charset, length, ignore_case, top))
         if isinstance(reading, PictureError):
             raise reading
         return reading
@@ -100,7 +128,11 @@ class Recognizer:
         In place of a picture that can't be used comes its PictureError, yielded and not raised, so that one bad file
         does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed a few batches ahead.
         """
-        decode = partial(
+        return self._read_windows(iter(pictures), batch_size, self._decoder(charset, length, ignore_case, top))
+
+    def _decoder(self, charset: str | None, length: Length | None, ignore_case: bool, top: int) -> Decoder:
+        """The search under these constraints. Raises ValueError as `read` does."""
+        return partial(
             beam_search,
             charset=self.charset,
             beam=max(BEAM, top + 1),
@@ -109,7 +141,6 @@ class Recognizer:
             length=_bounds(length),
             ignore_case=ignore_case,
         )
-        return self._read_windows(iter(pictures), batch_size, decode)
 
     def _allowed(self, charset: str, ignore_case: bool) -> str:
         """The characters of a charset constraint that the model knows; only a named one may hold others besides."""
@@ -132,8 +163,8 @@ class Recognizer:
             good.sort(key=lambda row: row[2].prepared_width)
             for start in range(0, len(good), batch_size):
                 numbers, prepared, geometries = zip(*good[start : start + batch_size], strict=True)
-                for number, reading in zip(numbers, self._read_batch(prepared, geometries, decode), strict=True):
-                    results[number] = reading
+                for number, look in zip(numbers, self._look_batch(prepared, geometries), strict=True):
+                    results[number] = self._decoded(look, decode)
             yield from (result for result in results if result is not None)
 
     def _open(self, picture: Source) -> tuple[Array, Geometry] | PictureError:
@@ -145,22 +176,23 @@ class Recognizer:
             return error
         return prepare(opened, config.height, config.stride), Geometry.of(opened, config.height, config.stride)
 
-    def _read_batch(
-        self, prepared: tuple[Array, ...], geometries: tuple[Geometry, ...], decode: Decoder
-    ) -> Iterator[Reading | PictureError]:
-        """Read prepared pictures, each (3, height, its own width)."""
+    def _look_batch(self, prepared: Sequence[Array], geometries: Sequence[Geometry]) -> Iterator[Look]:
+        """Run the network over prepared pictures, each (3, height, its own width)."""
         log_probs, attention = self._run(prepared)
         for row, geometry in enumerate(geometries):
             own = slice(geometry.frames)  # the rest is padding
-            try:
-                reading = decode(log_probs[row, own])
-            except ValueError as error:  # this picture is too narrow for the length that was asked for
-                yield PictureError(str(error))
-            else:
-                yield self._place(reading, log_probs[row, own], attention[row, own, :, own], geometry)
+            yield Look(log_probs[row, own], attention[row, own, :, own], geometry)
+
+    def _decoded(self, look: Look, decode: Decoder) -> Reading | PictureError:
+        """The reading with its places in the picture."""
+        try:
+            reading = decode(look.log_probs)
+        except ValueError as error:  # this picture is too narrow for the length that was asked for
+            return PictureError(str(error))
+        return self._place(reading, look)
 
     @torch.inference_mode()
-    def _run(self, prepared: tuple[Array, ...]) -> tuple[Array, Array]:
+    def _run(self, prepared: Sequence[Array]) -> tuple[Array, Array]:
         """Calibrated log-probabilities (N, T, C) and attention (N, T, h, w); T is that of the widest picture."""
         widths = [picture.shape[2] for picture in prepared]
         batch = np.zeros((len(prepared), 3, prepared[0].shape[1], max(widths)), np.float32)  # 0 is each one's mean
@@ -174,23 +206,20 @@ class Recognizer:
         log_probs = (output.logits / self.model.config.confidence_temperature).log_softmax(-1)
         return log_probs.cpu().numpy(), output.attention.cpu().numpy()
 
-    def _place(self, reading: Reading, log_probs: Array, attention: Array, geometry: Geometry) -> Reading:
-        """Add each character's focus, its frames' attention weighted by its posterior, and box.
-
-        log_probs: (T, C); attention: (T, h, T).
-        """
+    def _place(self, reading: Reading, look: Look) -> Reading:
+        """Add each character's focus, its frames' attention weighted by its posterior, and box."""
         focuses, centres = [], []
         for character in reading.characters:
             start, end = character.frames
             classes = [
                 i for i, known in enumerate(self.charset.characters, 1) if known.lower() == character.text.lower()
             ]
-            posterior = np.exp(log_probs[start:end, classes]).sum(axis=1) + 1e-9  # (frames,); never all zero
-            focus = np.tensordot(posterior, attention[start:end], axes=1)  # (h, T)
+            posterior = np.exp(look.log_probs[start:end, classes]).sum(axis=1) + 1e-9  # (frames,); never all zero
+            focus = np.tensordot(posterior, look.attention[start:end], axes=1)  # (h, T)
             focuses.append((focus / focus.sum()).astype(np.float32))
             centres.append(float(posterior @ (np.arange(start, end) + 0.5) / posterior.sum()))
         characters = tuple(
-            replace(character, focus=focus, box=_box(number, centres, focus, geometry))
+            replace(character, focus=focus, box=_box(number, centres, focus, look.geometry))
             for number, (character, focus) in enumerate(zip(reading.characters, focuses, strict=True))
         )
         return replace(reading, characters=characters)

@@ -175,3 +175,16 @@ def test_a_binary_file_is_a_picture_too(tiny_model: CRNNForCTC) -> None:
     reader = Recognizer(tiny_model)
     pnm = b"P5 32 16 255\n" + bytes(range(256)) * 2
     assert reader.read(io.BytesIO(pnm)) == reader.read(pnm)
+
+
+def test_one_look_is_decoded_as_often_as_wanted_without_the_network(
+    tiny_model: CRNNForCTC, word_picture: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, picture = Recognizer(tiny_model), word_picture("a1")
+    wishes: list[dict] = [{}, {"charset": "digits", "length": 3}, {"ignore_case": True}]
+    read = [reader.read(picture, **wish) for wish in wishes]
+    look = reader.look(picture)
+    monkeypatch.setattr(reader, "_run", None)  # from here on it would fail
+    assert [reader.decode(look, **wish) for wish in wishes] == read
+    with pytest.raises(PictureError, match="fits the picture"):
+        reader.decode(look, length=1000)
