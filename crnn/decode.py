@@ -144,6 +144,12 @@ def beam_search(
     return Reading(read.text, read.confidence, characters, tuple(others))
 
 
+def best_path(log_probs: ArrayLike) -> list[int]:
+    """The class ids of the plain best path: the best class of each frame, repeats joined, blanks dropped."""
+    best = np.asarray(log_probs).argmax(axis=1).tolist()
+    return [class_id for class_id, _ in groupby(best) if class_id != BLANK]
+
+
 def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
     """log P(text), all its paths summed: the CTC forward pass (Graves et al. 2006, equations 5-8).
 

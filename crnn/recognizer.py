@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from transformers.utils import logging
 
 from crnn.charset import NAMED, Charset, resolve
-from crnn.decode import Reading, beam_search
+from crnn.decode import Reading, beam_search, best_path, text_log_probability
 from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate
 from crnn.model import CRNNForCTC
@@ -28,9 +29,20 @@ View = tuple[Array, Geometry]
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
-SURE = 0.9  # a larger picture that is read whole with this confidence is not searched for lines
+SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
+BLUR_PX = 0.8  # sigma of the blurred picture that is looked at again
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network saw in one picture: enough to decode it again, under other constraints, without the network."""
+
+    log_probs: Array  # (T, C), calibrated
+    attention: Array  # (T, h, T): where each frame looked
+    geometry: Geometry
+    lines: dict[Box, Look] = field(default_factory=dict)  # the likely lines of a picture that is larger than one
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,26 @@ class Recognizer:
             PictureError: the picture can't be used.
             ValueError: the model doesn't know a character of charset, or the length is not a range.
         """
-        readings = self.read_many([picture], charset=charset, length=length, ignore_case=ignore_case, top=top)
-        reading = next(readings)
+        return self.decode(self.look(picture), charset=charset, length=length, ignore_case=ignore_case, top=top)
+
+    def look(self, picture: Source) -> Look:
+        """Run the network over one picture; `decode` tells what it saw. Raises PictureError."""
+        opened = self._open(picture)
+        if isinstance(opened, PictureError):
+            raise opened
+        return self._look([opened], batch_size=1)[0]
+
+    def decode(
+        self,
+        look: Look,
+        *,
+        charset: str | None = None,
+        length: Length | None = None,
+        ignore_case: bool = False,
+        top: int = 5,
+    ) -> Reading:
+        """Decode what the network saw, in milliseconds and as often as wanted. Arguments and errors as in `read`."""
+        reading = self._read(look, self._decoder(charset, length, ignore_case, top))
         if isinstance(reading, PictureError):
             raise reading
         return reading
@@ -115,7 +145,12 @@ class Recognizer:
         In place of a picture that can't be used comes its PictureError, yielded and not raised, so that one bad file
         does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed a few batches ahead.
         """
-        decode = partial(
+        decode = self._decoder(charset, length, ignore_case, top)
+        return self._read_windows(iter(pictures), batch_size, decode)
+
+    def _decoder(self, charset: str | None, length: Length | None, ignore_case: bool, top: int) -> Decoder:
+        """The search under these constraints. Raises ValueError as `read` does."""
+        return partial(
             beam_search,
             charset=self.charset,
             beam=max(BEAM, top + 1),
@@ -124,7 +159,6 @@ class Recognizer:
             length=_bounds(length),
             ignore_case=ignore_case,
         )
-        return self._read_windows(iter(pictures), batch_size, decode)
 
     def _allowed(self, charset: str, ignore_case: bool) -> str:
         """The characters of a charset constraint that the model knows; only a named one may hold others besides."""
@@ -138,13 +172,11 @@ class Recognizer:
     def _read_windows(
         self, pictures: Iterator[Source], batch_size: int, decode: Decoder
     ) -> Iterator[Reading | PictureError]:
-        """Read window after window, first every picture whole, then the lines found in those that may hold some."""
+        """Look at window after window of pictures, and decode each."""
         while window := [self._open(picture) for picture in islice(pictures, batch_size * WINDOW_BATCHES)]:
-            wholes = iter(
-                self._read_views([one.whole for one in window if isinstance(one, _Opened)], batch_size, decode)
-            )
+            looks = iter(self._look([one for one in window if isinstance(one, _Opened)], batch_size))
             for one in window:
-                yield self._read_line(one, next(wholes), decode) if isinstance(one, _Opened) else one
+                yield self._read(next(looks), decode) if isinstance(one, _Opened) else one
 
     def _open(self, picture: Source) -> _Opened | PictureError:
         """One picture as the model takes it, or why not."""
@@ -160,45 +192,69 @@ class Recognizer:
         config = self.model.config
         return prepare(picture, config.height, config.stride), Geometry.of(picture, config.height, config.stride)
 
-    def _read_line(self, opened: _Opened, whole: Reading | PictureError, decode: Decoder) -> Reading | PictureError:
-        """The reading of the line that is meant in a larger picture, if it says clearly more than that of the whole."""
-        if not opened.lines or (isinstance(whole, Reading) and whole.text and whole.confidence >= SURE):
+    def _look(self, pictures: list[_Opened], batch_size: int) -> list[Look]:
+        """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
+        looks = self._look_at([one.whole for one in pictures], batch_size)
+        for number, one in enumerate(pictures):
+            if one.lines and _unsure(looks[number].log_probs):
+                lines = self._look_at(list(one.lines.values()), MOST)
+                looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
+        return looks
+
+    def _look_at(self, views: list[View], batch_size: int) -> list[Look]:
+        """Run the network in batches of like width; the looks are put back in order."""
+        order = sorted(range(len(views)), key=lambda number: views[number][1].prepared_width)
+        looks: dict[int, Look] = {}
+        for start in range(0, len(order), batch_size):
+            numbers = order[start : start + batch_size]
+            log_probs, attention = self._run([views[number][0] for number in numbers])
+            own = [slice(views[number][1].frames) for number in numbers]  # the rest is padding
+            unsure = [row for row in range(len(numbers)) if _unsure(log_probs[row, own[row]])]
+            if unsure:
+                log_probs[unsure] = self._look_again([views[numbers[row]][0] for row in unsure], log_probs[unsure])
+            for row, number in enumerate(numbers):
+                frames = own[row]
+                looks[number] = Look(log_probs[row, frames], attention[row, frames, :, frames], views[number][1])
+        return [looks[number] for number in range(len(views))]
+
+    def _look_again(self, prepared: list[Array], first: Array) -> Array:
+        """The mean of the first log-probabilities (N, T, C) and those of the pictures' negatives and blurred selves.
+
+        What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
+        augmentation: Krizhevsky et al., 2012, section 4.1). All keep the frames where they are.
+        """
+        again, _ = self._run([-picture for picture in prepared] + [_blurred(picture) for picture in prepared])
+        means = first.copy()
+        frames = again.shape[1]  # the batch of these alone may be narrower; the rest is padding
+        means[:, :frames] += again.reshape(2, len(prepared), frames, -1).sum(axis=0)
+        means /= 3
+        normalised: Array = means - np.logaddexp.reduce(means, axis=-1, keepdims=True)
+        return normalised
+
+    def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
+        """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
+        whole = self._decoded(look, decode)
+        if not look.lines or (isinstance(whole, Reading) and whole.text and whole.confidence >= SURE):
             return whole
-        results = zip(opened.lines, self._read_views(list(opened.lines.values()), MOST, decode), strict=True)
-        readings = {box: result for box, result in results if isinstance(result, Reading)}
+        results = {box: self._decoded(line, decode) for box, line in look.lines.items()}
+        readings = {box: result for box, result in results.items() if isinstance(result, Reading)}
         if not readings:
             return whole
         boxes = list(readings)
         box = boxes[choose(boxes, [_characters_read(readings[box]) for box in boxes])]
         clearly = MORE + (_characters_read(whole) if isinstance(whole, Reading) else 0.0)
-        return _moved(readings[box], box, opened.whole[1]) if _characters_read(readings[box]) >= clearly else whole
+        return _moved(readings[box], box, look.geometry) if _characters_read(readings[box]) >= clearly else whole
 
-    def _read_views(self, views: list[View], batch_size: int, decode: Decoder) -> list[Reading | PictureError]:
-        """Read in batches of like width, and put back in order."""
-        order = sorted(range(len(views)), key=lambda number: views[number][1].prepared_width)
-        results: dict[int, Reading | PictureError] = {}
-        for start in range(0, len(order), batch_size):
-            numbers = order[start : start + batch_size]
-            prepared, geometries = zip(*(views[number] for number in numbers), strict=True)
-            results |= zip(numbers, self._read_batch(prepared, geometries, decode), strict=True)
-        return [results[number] for number in range(len(views))]
-
-    def _read_batch(
-        self, prepared: tuple[Array, ...], geometries: tuple[Geometry, ...], decode: Decoder
-    ) -> Iterator[Reading | PictureError]:
-        """Read prepared pictures, each (3, height, its own width)."""
-        log_probs, attention = self._run(prepared)
-        for row, geometry in enumerate(geometries):
-            own = slice(geometry.frames)  # the rest is padding
-            try:
-                reading = decode(log_probs[row, own])
-            except ValueError as error:  # this picture is too narrow for the length that was asked for
-                yield PictureError(str(error))
-            else:
-                yield self._place(reading, log_probs[row, own], attention[row, own, :, own], geometry)
+    def _decoded(self, look: Look, decode: Decoder) -> Reading | PictureError:
+        """One line's reading, with its places in the picture."""
+        try:
+            reading = decode(look.log_probs)
+        except ValueError as error:  # this picture is too narrow for the length that was asked for
+            return PictureError(str(error))
+        return self._place(reading, look)
 
     @torch.inference_mode()
-    def _run(self, prepared: tuple[Array, ...]) -> tuple[Array, Array]:
+    def _run(self, prepared: Sequence[Array]) -> tuple[Array, Array]:
         """Calibrated log-probabilities (N, T, C) and attention (N, T, h, w); T is that of the widest picture."""
         widths = [picture.shape[2] for picture in prepared]
         batch = np.zeros((len(prepared), 3, prepared[0].shape[1], max(widths)), np.float32)  # 0 is each one's mean
@@ -212,23 +268,20 @@ class Recognizer:
         log_probs = (output.logits / self.model.config.confidence_temperature).log_softmax(-1)
         return log_probs.cpu().numpy(), output.attention.cpu().numpy()
 
-    def _place(self, reading: Reading, log_probs: Array, attention: Array, geometry: Geometry) -> Reading:
-        """Add each character's focus, its frames' attention weighted by its posterior, and box.
-
-        log_probs: (T, C); attention: (T, h, T).
-        """
+    def _place(self, reading: Reading, look: Look) -> Reading:
+        """Add each character's focus, its frames' attention weighted by its posterior, and box."""
         focuses, centres = [], []
         for character in reading.characters:
             start, end = character.frames
             classes = [
                 i for i, known in enumerate(self.charset.characters, 1) if known.lower() == character.text.lower()
             ]
-            posterior = np.exp(log_probs[start:end, classes]).sum(axis=1) + 1e-9  # (frames,); never all zero
-            focus = np.tensordot(posterior, attention[start:end], axes=1)  # (h, T)
+            posterior = np.exp(look.log_probs[start:end, classes]).sum(axis=1) + 1e-9  # (frames,); never all zero
+            focus = np.tensordot(posterior, look.attention[start:end], axes=1)  # (h, T)
             focuses.append((focus / focus.sum()).astype(np.float32))
             centres.append(float(posterior @ (np.arange(start, end) + 0.5) / posterior.sum()))
         characters = tuple(
-            replace(character, focus=focus, box=_box(number, centres, focus, geometry))
+            replace(character, focus=focus, box=_box(number, centres, focus, look.geometry))
             for number, (character, focus) in enumerate(zip(reading.characters, focuses, strict=True))
         )
         return replace(reading, characters=characters)
@@ -257,6 +310,18 @@ def _box(number: int, centres: list[float], focus: Array, geometry: Geometry) ->
         min(geometry.frame_to_x(right), float(geometry.width)),
         bottom * px_a_row,
     )
+
+
+def _unsure(log_probs: Array) -> bool:
+    """Whether the best path's text is empty or less probable than `SURE`; log_probs is (T, C)."""
+    text = best_path(log_probs)
+    return not text or text_log_probability(log_probs, text) < np.log(SURE)
+
+
+def _blurred(prepared: Array) -> Array:
+    """A prepared picture (3, H, W), a little out of focus."""
+    blurred = cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX)
+    return np.ascontiguousarray(blurred.transpose(2, 0, 1))
 
 
 def _characters_read(reading: Reading) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,24 +28,63 @@ class ScriptedModel:
     config: CRNNConfig
     classes: list[int]
     rows: list[int]
+    certainty: float = 8.0
     device: str = "cpu"
 
     def eval(self) -> ScriptedModel:
         return self
 
     def __call__(self, pixel_values: torch.Tensor, widths: torch.Tensor | None = None) -> CRNNOutput:
-        frames = pixel_values.shape[-1] // 4
+        pictures, frames = len(pixel_values), pixel_values.shape[-1] // 4
         assert frames == len(self.classes)
-        logits = torch.nn.functional.one_hot(torch.tensor(self.classes), self.config.classes) * 8.0
+        logits = torch.nn.functional.one_hot(torch.tensor(self.classes), self.config.classes) * self.certainty
         attention = torch.zeros(1, frames, 2, frames)
         attention[0, range(frames), self.rows, range(frames)] = 1
-        return CRNNOutput(logits=logits[None], attention=attention)
+        return CRNNOutput(logits=logits.repeat(pictures, 1, 1), attention=attention.repeat(pictures, 1, 1, 1))
 
 
-def scripted(config: CRNNConfig, classes: str, rows: str) -> Recognizer:
+def scripted(config: CRNNConfig, classes: str, rows: str, certainty: float = 8.0) -> Recognizer:
     """A recognizer whose frames see these characters (. is the blank) in these rows (0 or 1)."""
     ids = [0 if character == "." else config.charset.index(character) + 1 for character in classes]
-    return Recognizer(ScriptedModel(config, ids, [int(row) for row in rows]))  # type: ignore[arg-type]
+    return Recognizer(ScriptedModel(config, ids, [int(row) for row in rows], certainty))  # type: ignore[arg-type]
+
+
+class Wavering(ScriptedModel):
+    """Is for a 1 in the first look at a picture, and for a 2 in those that follow."""
+
+    looks = 0
+
+    def __call__(self, pixel_values: torch.Tensor, widths: torch.Tensor | None = None) -> CRNNOutput:
+        output = super().__call__(pixel_values, widths)
+        seen = [0] * len(self.classes)
+        seen[5] = 1 + self.config.charset.index("1" if self.looks == 0 else "2")
+        self.looks += len(pixel_values)
+        logits = torch.nn.functional.one_hot(torch.tensor(seen), self.config.classes) * 6.0
+        return CRNNOutput(logits=logits.repeat(len(pixel_values), 1, 1), attention=output.attention)
+
+
+def test_what_is_unsure_is_looked_at_again_and_the_looks_are_averaged(tiny_config: CRNNConfig) -> None:
+    model = Wavering(tiny_config, [0] * 16, [0] * 16)
+    look = Recognizer(model).look(np.zeros((96, 128, 3), np.uint8))  # type: ignore[arg-type]
+    assert model.looks == 3  # as it is, its negative, and blurred
+    assert Recognizer(model).decode(look).text == "2"  # type: ignore[arg-type]
+    assert np.exp(look.log_probs).sum(axis=1) == pytest.approx(1, abs=1e-5)
+    one, two = (look.log_probs[5, 1 + tiny_config.charset.index(digit)] for digit in "12")
+    assert two - one == pytest.approx(6 / 3, abs=1e-4)  # the mean of -6, 6 and 6
+
+
+def test_what_is_sure_is_looked_at_once(tiny_config: CRNNConfig) -> None:
+    reader = scripted(tiny_config, FRAMES, ROWS, certainty=12)
+    runs: list[int] = []
+    run = reader._run
+
+    def counted(prepared: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        runs.append(len(prepared))
+        return run(prepared)
+
+    reader._run = counted  # type: ignore[method-assign]
+    reader.read(np.zeros((96, 128, 3), np.uint8))
+    assert runs == [1]
 
 
 #            frame  0         1
@@ -175,3 +214,16 @@ def test_a_binary_file_is_a_picture_too(tiny_model: CRNNForCTC) -> None:
     reader = Recognizer(tiny_model)
     pnm = b"P5 32 16 255\n" + bytes(range(256)) * 2
     assert reader.read(io.BytesIO(pnm)) == reader.read(pnm)
+
+
+def test_one_look_is_decoded_as_often_as_wanted_without_the_network(
+    tiny_model: CRNNForCTC, word_picture: Draw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, picture = Recognizer(tiny_model), word_picture("a1")
+    wishes: list[dict] = [{}, {"charset": "digits", "length": 3}, {"ignore_case": True}]
+    read = [reader.read(picture, **wish) for wish in wishes]
+    look = reader.look(picture)
+    monkeypatch.setattr(reader, "_run", None)  # from here on it would fail
+    assert [reader.decode(look, **wish) for wish in wishes] == read
+    with pytest.raises(PictureError, match="fits the picture"):
+        reader.decode(look, length=1000)
