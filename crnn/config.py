@@ -21,7 +21,8 @@ class CRNNConfig(PreTrainedConfig):
         attention_reach: how many frames to the left and to the right a frame may look.
         lstm_size: hidden units of the LSTM, in each direction.
         dropout: share of the LSTM's inputs and outputs that training drops.
-        confidence_temperature: divides the logits before decoding; calibrates confidences (Guo et al., 2017).
+        calibration: slope and offset of the line from the log odds that the network gives a text to those that it is
+            right, ignoring case (Platt, 1999); training fits them.
 
     Raises:
         ValueError: the height is no multiple of 8, or the channels can't be split among the heads.
@@ -39,7 +40,7 @@ class CRNNConfig(PreTrainedConfig):
         attention_reach: int = 3,
         lstm_size: int = 192,
         dropout: float = 0.1,
-        confidence_temperature: float = 1.0,
+        calibration: tuple[float, float] = (1.0, 0.0),
         **kwargs: Any,
     ) -> None:
         if height % 8:
@@ -54,7 +55,7 @@ class CRNNConfig(PreTrainedConfig):
         self.attention_reach = attention_reach
         self.lstm_size = lstm_size
         self.dropout = dropout
-        self.confidence_temperature = confidence_temperature
+        self.calibration = tuple(calibration)
         super().__init__(**kwargs)
 
     @property

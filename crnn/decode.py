@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -142,6 +142,26 @@ def beam_search(
     ids = ranked[0][1]
     _, characters = _characters(scores, charset, ids, _alignment(scores, ids))
     return Reading(read.text, read.confidence, characters, tuple(others))
+
+
+def calibrated(reading: Reading, slope: float, offset: float) -> Reading:
+    """The reading with log odds moved along a line, so that its confidence is how often such texts are right.
+
+    Platt 1999, "Probabilistic Outputs for Support Vector Machines", section 2.1. All doubts shrink, or grow, by the
+    same factor: the other texts still share what is left, and so do the other characters.
+    """
+    before = min(max(reading.confidence, 1e-12), 1 - 1e-12)
+    confidence = 1 / (1 + math.exp(-slope * math.log(before / (1 - before)) - offset))
+    factor = (1 - confidence) / (1 - before)
+
+    def scaled(alternatives: tuple[Alternative, ...], most: float) -> tuple[Alternative, ...]:
+        return tuple(replace(other, confidence=min(factor * other.confidence, most)) for other in alternatives)
+
+    characters = []
+    for character in reading.characters:
+        sure = max(0.0, 1 - factor * (1 - character.confidence))
+        characters.append(replace(character, confidence=sure, alternatives=scaled(character.alternatives, sure)))
+    return Reading(reading.text, confidence, tuple(characters), scaled(reading.alternatives, confidence), reading.box)
 
 
 def best_path(log_probs: ArrayLike) -> list[int]:

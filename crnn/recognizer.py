@@ -16,7 +16,7 @@ import torch
 from transformers.utils import logging
 
 from crnn.charset import NAMED, Charset, resolve
-from crnn.decode import Reading, beam_search, best_path, text_log_probability
+from crnn.decode import Reading, beam_search, best_path, calibrated, text_log_probability
 from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate
 from crnn.model import CRNNForCTC
@@ -30,7 +30,7 @@ SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
 SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
-BLUR_PX = 0.8  # sigma of the blurred picture that is looked at again
+BLUR_PX, LOWER = 0.8, 0.75  # sigma of the blurred negative, height of the lower one, that are looked at then
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
 
@@ -39,7 +39,7 @@ EXTENT = 0.9  # share of a character's focus that its box holds, from top to bot
 class Look:
     """What the network saw in one picture: enough to decode it again, under other constraints, without the network."""
 
-    log_probs: Array  # (T, C), calibrated
+    log_probs: Array  # (T, C)
     attention: Array  # (T, h, T): where each frame looked
     geometry: Geometry
     lines: dict[Box, Look] = field(default_factory=dict)  # the likely lines of a picture that is larger than one
@@ -218,18 +218,18 @@ class Recognizer:
         return [looks[number] for number in range(len(views))]
 
     def _look_again(self, prepared: list[Array], first: Array) -> Array:
-        """The mean of the first log-probabilities (N, T, C) and those of the pictures' negatives and blurred selves.
+        """The log of the mean of the first look's probabilities (N, T, C) and those of two changed negatives.
 
         What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
-        augmentation: Krizhevsky et al., 2012, section 4.1). All keep the frames where they are.
+        augmentation: Krizhevsky et al., 2012, section 4.1). Both changes leave the frames where they are.
         """
-        again, _ = self._run([-picture for picture in prepared] + [_blurred(picture) for picture in prepared])
-        means = first.copy()
+        again, _ = self._run([-change(picture) for change in (_blurred, _lower) for picture in prepared])
+        mean = np.exp(first)
         frames = again.shape[1]  # the batch of these alone may be narrower; the rest is padding
-        means[:, :frames] += again.reshape(2, len(prepared), frames, -1).sum(axis=0)
-        means /= 3
-        normalised: Array = means - np.logaddexp.reduce(means, axis=-1, keepdims=True)
-        return normalised
+        mean[:, :frames] += np.exp(again).reshape(2, len(prepared), frames, -1).sum(axis=0)
+        mean[:, :frames] /= 3
+        log_mean: Array = np.log(mean)
+        return log_mean
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
@@ -251,11 +251,11 @@ class Recognizer:
             reading = decode(look.log_probs)
         except ValueError as error:  # this picture is too narrow for the length that was asked for
             return PictureError(str(error))
-        return self._place(reading, look)
+        return self._place(calibrated(reading, *self.model.config.calibration), look)
 
     @torch.inference_mode()
     def _run(self, prepared: Sequence[Array]) -> tuple[Array, Array]:
-        """Calibrated log-probabilities (N, T, C) and attention (N, T, h, w); T is that of the widest picture."""
+        """Log-probabilities (N, T, C) and attention (N, T, h, w); T is that of the widest picture."""
         widths = [picture.shape[2] for picture in prepared]
         batch = np.zeros((len(prepared), 3, prepared[0].shape[1], max(widths)), np.float32)  # 0 is each one's mean
         for row, picture in zip(batch, prepared, strict=True):
@@ -265,8 +265,7 @@ class Recognizer:
         output = self.model(
             torch.from_numpy(batch).to(device), widths=torch.tensor(widths, device=device) if padded else None
         )
-        log_probs = (output.logits / self.model.config.confidence_temperature).log_softmax(-1)
-        return log_probs.cpu().numpy(), output.attention.cpu().numpy()
+        return output.logits.log_softmax(-1).cpu().numpy(), output.attention.cpu().numpy()
 
     def _place(self, reading: Reading, look: Look) -> Reading:
         """Add each character's focus, its frames' attention weighted by its posterior, and box."""
@@ -320,8 +319,20 @@ def _unsure(log_probs: Array) -> bool:
 
 def _blurred(prepared: Array) -> Array:
     """A prepared picture (3, H, W), a little out of focus."""
-    blurred = cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX)
-    return np.ascontiguousarray(blurred.transpose(2, 0, 1))
+    return _channels_first(cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
+
+
+def _lower(prepared: Array) -> Array:
+    """A prepared picture (3, H, W), lower, and filled up from its upper and lower edge."""
+    _, height, width = prepared.shape
+    lower = round(LOWER * height)
+    shrunk = cv2.resize(prepared.transpose(1, 2, 0), (width, lower), interpolation=cv2.INTER_AREA)
+    above = (height - lower) // 2
+    return _channels_first(cv2.copyMakeBorder(shrunk, above, height - lower - above, 0, 0, cv2.BORDER_REPLICATE))
+
+
+def _channels_first(picture: npt.NDArray[Any]) -> Array:
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
 def _characters_read(reading: Reading) -> float:

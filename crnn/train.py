@@ -18,7 +18,9 @@ from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
 from crnn.charset import BLANK, Charset
 from crnn.config import CRNNConfig
 from crnn.data import DrawnBatches, PreparedPictures, collate
-from crnn.model import CRNNForCTC, ctc_loss
+from crnn.evaluate import fit_calibration
+from crnn.model import CRNNForCTC
+from crnn.recognizer import Recognizer
 
 BATCH_SIZE = 64
 LEARNING_RATE = 1.5e-3  # at its peak, on drawn pictures
@@ -27,7 +29,7 @@ WARM_UP = 0.03  # share of the time budget
 EMA_DECAY = 0.999  # the weights are averaged over about the last thousand steps; over fewer at first
 CHECKPOINT_MINUTES = 4.0
 EVALUATION_PICTURES = 400
-CALIBRATION_PICTURES = 100  # fewer say too little about confidence; the temperature stays as it was
+CALIBRATION_PICTURES = 40  # of each style; labelled folders are too small for it and keep that of the start
 EVALUATION_SEED = 1_000_003  # no training seed comes near
 
 
@@ -198,8 +200,8 @@ def train(
     trainer.train(resume_from_checkpoint=last)
     figures = trainer.evaluate()
     model.load_state_dict(averaging.averaged.module.state_dict())
-    if len(evaluation) >= CALIBRATION_PICTURES:
-        model.config.confidence_temperature = fit_temperature(model, evaluation, charset)
+    if not folders:
+        model.config.calibration = fit_calibration(Recognizer(model), CALIBRATION_PICTURES, EVALUATION_SEED)
     model.save_pretrained(output)
     history = {
         "seed": seed,
@@ -279,26 +281,6 @@ def _arguments(output: Path, seed: int, drawn: bool, peak: float) -> TrainingArg
         seed=seed,
         disable_tqdm=True,
     )
-
-
-@torch.inference_mode()
-def fit_temperature(model: CRNNForCTC, pictures: PreparedPictures, charset: Charset) -> float:
-    """The temperature under which the true texts are most probable (Guo et al., 2017, section 4.2, for whole texts).
-
-    Args:
-        model: stays as it is.
-        pictures: none that it was trained on.
-        charset: of the model.
-    """
-    model.eval()
-    temperatures = np.geomspace(0.5, 4, 31)
-    losses = np.zeros(len(temperatures))
-    for picture, text in pictures.pairs:
-        batch = collate([picture], [text], charset)
-        logits = model(batch["pixel_values"].to(model.device)).logits.cpu()  # (1, T, C)
-        frames = torch.tensor([logits.shape[1]])
-        losses += [len(text) * float(ctc_loss(logits / t, batch["labels"], frames)) for t in temperatures]
-    return float(temperatures[losses.argmin()])
 
 
 def exact_match(prediction: EvalPrediction) -> dict[str, float]:

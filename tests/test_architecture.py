@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "metrics": ("decode",),
     "evaluate": ("charset", "data", "decode", "metrics", "recognizer", "styles", "synth"),
     "sheet": ("metrics", "recognizer", "styles", "synth"),
-    "train": ("charset", "config", "data", "metrics", "model"),
+    "train": ("charset", "config", "data", "evaluate", "metrics", "model", "recognizer"),
     "export": ("charset", "config", "model"),
     "cli": (
         "charset", "config", "data", "decode", "evaluate", "export", "image", "metrics", "model", "recognizer",

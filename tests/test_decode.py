@@ -13,14 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from crnn.charset import BLANK, Charset
-from crnn.decode import (
-    Alternative,
-    Character,
-    Reading,
-    beam_search,
-    greedy,
-    text_log_probability,
-)
+from crnn.decode import Alternative, Character, Reading, beam_search, calibrated, greedy, text_log_probability
 
 Floats = NDArray[np.float64]
 SEEDS = range(8)
@@ -296,3 +289,24 @@ def test_a_reading_is_plain_json() -> None:
         "alternatives": [{"text": "b", "confidence": 0.1}],
     }
     assert Reading("", 1.0).as_dict() == {"text": "", "confidence": 1.0, "characters": [], "alternatives": []}
+
+
+def test_calibration_shares_what_is_left_among_the_others() -> None:
+    one = Character("a", 0.7, (0, 1), (Alternative("b", 0.2), Alternative("c", 0.1)))
+    reading = calibrated(Reading("a", 0.5, (one,), (Alternative("b", 0.3), Alternative("c", 0.2))), 1.0, np.log(4))
+    assert reading.confidence == pytest.approx(0.8)  # odds of 1 times 4
+    assert [other.confidence for other in reading.alternatives] == pytest.approx([0.12, 0.08])  # 0.2 left, of 0.5
+    assert reading.characters[0].confidence == pytest.approx(1 - 0.3 * 0.4)
+    assert [other.confidence for other in reading.characters[0].alternatives] == pytest.approx([0.08, 0.04])
+
+
+def test_calibration_never_puts_another_text_before_the_one_read() -> None:
+    reading = calibrated(Reading("a", 0.4, (), (Alternative("b", 0.39),)), 1.0, -2.0)
+    assert reading.confidence < 0.1
+    assert reading.alternatives[0].confidence <= reading.confidence
+
+
+def test_without_a_calibration_nothing_changes() -> None:
+    reading = Reading("a", 0.4, (Character("a", 0.6, (0, 1)),), (Alternative("b", 0.39),))
+    same = calibrated(reading, 1.0, 0.0)
+    assert same.confidence == pytest.approx(0.4) and same.characters[0].confidence == pytest.approx(0.6)

@@ -1,12 +1,13 @@
 """What is measured on drawn pictures."""
 
 from collections.abc import Iterable, Iterator
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from crnn.decode import Alternative, Character, Reading
-from crnn.evaluate import CASE_TWINS, _cases_right, _hide, _mixed_case, _probability, on_drawn
+from crnn.evaluate import CASE_TWINS, _cases_right, _hide, _mixed_case, _probability, fit_calibration, on_drawn
 from crnn.recognizer import Recognizer
 from crnn.styles import STYLES
 from crnn.synth import Drawing, draw
@@ -87,3 +88,26 @@ def test_a_reader_that_knows_all_but_case(monkeypatch: pytest.MonkeyPatch) -> No
     assert figures.case == 0.0
     assert figures.pointing == 1.0
     assert figures.deletion > 0.8  # where glyphs overlap, their neighbours' patches can hide as much
+
+
+def test_calibration_finds_the_line_that_the_answers_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+
+    class Doubter:
+        """Right with log odds 0.5 x + 1 where it gives log odds x."""
+
+        model = SimpleNamespace(config=SimpleNamespace(calibration=(9.0, 9.0)))
+
+        def read_many(self, pictures: Iterable[np.ndarray]) -> Iterator[Reading]:
+            assert self.model.config.calibration == (1.0, 0.0)  # what is fitted is the network's own confidence
+            for _ in pictures:
+                odds = rng.normal(0, 2)
+                right = rng.random() < 1 / (1 + np.exp(-0.5 * odds - 1))
+                yield Reading("a" if right else "b", 1 / (1 + np.exp(-odds)))
+
+    picture = np.zeros((4, 4, 3), np.uint8)
+    monkeypatch.setattr("crnn.evaluate.draw", lambda *_, **__: Drawing(picture, "A", np.zeros((1, 4)), ""))
+    doubter: Recognizer = Doubter()  # type: ignore[assignment]
+    slope, offset = fit_calibration(doubter, 400, seed=0)
+    assert (slope, offset) == (pytest.approx(0.5, abs=0.05), pytest.approx(1, abs=0.1))
+    assert doubter.model.config.calibration == (9.0, 9.0)

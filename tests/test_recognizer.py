@@ -66,15 +66,15 @@ class Wavering(ScriptedModel):
 def test_what_is_unsure_is_looked_at_again_and_the_looks_are_averaged(tiny_config: CRNNConfig) -> None:
     model = Wavering(tiny_config, [0] * 16, [0] * 16)
     look = Recognizer(model).look(np.zeros((96, 128, 3), np.uint8))  # type: ignore[arg-type]
-    assert model.looks == 3  # as it is, its negative, and blurred
+    assert model.looks == 3  # as it is, the blurred negative, the lower one
     assert Recognizer(model).decode(look).text == "2"  # type: ignore[arg-type]
     assert np.exp(look.log_probs).sum(axis=1) == pytest.approx(1, abs=1e-5)
-    one, two = (look.log_probs[5, 1 + tiny_config.charset.index(digit)] for digit in "12")
-    assert two - one == pytest.approx(6 / 3, abs=1e-4)  # the mean of -6, 6 and 6
+    one, two = (np.exp(look.log_probs[5, 1 + tiny_config.charset.index(digit)]) for digit in "12")
+    assert two == pytest.approx(2 * one, rel=0.05)  # two looks are sure of the 2
 
 
 def test_what_is_sure_is_looked_at_once(tiny_config: CRNNConfig) -> None:
-    reader = scripted(tiny_config, FRAMES, ROWS, certainty=12)
+    reader = scripted(tiny_config, FRAMES, ROWS, certainty=12.0)
     runs: list[int] = []
     run = reader._run
 
@@ -113,11 +113,12 @@ def test_a_single_character_is_boxed_by_its_focus(tiny_config: CRNNConfig) -> No
     assert only.box == pytest.approx((48.8, 2.4, 63.2, 45.6), abs=0.1)
 
 
-def test_the_temperature_divides_the_logits(tiny_config: CRNNConfig) -> None:
+def test_confidence_is_calibrated(tiny_config: CRNNConfig) -> None:
     picture = np.zeros((96, 128, 3), np.uint8)
-    sure = scripted(tiny_config, FRAMES, ROWS).read(picture).confidence
-    cooler = CRNNConfig(**{**tiny_config.to_dict(), "confidence_temperature": 4.0})
-    assert scripted(cooler, FRAMES, ROWS).read(picture).confidence < sure - 0.3
+    raw = scripted(tiny_config, FRAMES, ROWS).read(picture).confidence
+    config = CRNNConfig(**{**tiny_config.to_dict(), "calibration": (1.5, 0.2)})
+    odds = (raw / (1 - raw)) ** 1.5 * np.exp(0.2)
+    assert scripted(config, FRAMES, ROWS).read(picture).confidence == pytest.approx(odds / (1 + odds))
 
 
 def test_focus_under_ignore_case_counts_both_cases(tiny_config: CRNNConfig) -> None:

@@ -14,11 +14,11 @@ from transformers import TrainerState
 from crnn import train as training
 from crnn.charset import Charset
 from crnn.config import CRNNConfig
-from crnn.data import PreparedPictures, collate
+from crnn.data import collate
 from crnn.image import prepare
 from crnn.model import CRNNForCTC
 from crnn.synth import draw
-from crnn.train import Averaging, Budget, collapse, exact_match, fit_temperature, rate, train
+from crnn.train import Averaging, Budget, collapse, exact_match, rate, train
 
 SMALL = CRNNConfig(channels=(16, 16, 32, 48, 64), lstm_size=64, dropout=0.0)
 
@@ -89,18 +89,6 @@ def test_a_young_average_forgets_where_it_began(tiny_model: CRNNForCTC) -> None:
         averaging.on_step_end(None, TrainerState(global_step=step), None, model=moved)
     distance = (averaging.averaged.module.head.bias - moved.head.bias).abs().max()
     assert distance < 0.01
-
-
-def test_the_temperature_cools_what_is_too_sure(tiny_model: CRNNForCTC) -> None:
-    charset = Charset(tiny_model.config.charset)
-    texts = ["12", "345", "6789", "0ab"]
-    pictures = PreparedPictures([(np.zeros((3, 48, 64), np.float32) + number, t) for number, t in enumerate(texts)])
-    sharper = copy.deepcopy(tiny_model)
-    with torch.no_grad():
-        for parameter in sharper.head.parameters():
-            parameter *= 3
-    fitted, cooled = (fit_temperature(model, pictures, charset) for model in (tiny_model, sharper))
-    assert cooled == pytest.approx(min(3 * fitted, 4), rel=0.1)
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
