@@ -1,0 +1,39 @@
+// Pictures that are pasted, anywhere on the page or by the button; and what can go wrong while a picture is brought.
+const IMAGE = /^image\//;
+
+async function bring(file) {
+  try {
+    const { path, url } = await upload(file);
+    props.value = { path, url, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    trigger("input");
+  } catch {
+    trigger("error", { problem: "not_uploaded" });
+  }
+}
+
+document.addEventListener("paste", (event) => {
+  const file = [...event.clipboardData.files].find(({ type }) => IMAGE.test(type));
+  if (!file && event.target.closest("input, textarea")) return; // text, pasted into a field
+  event.preventDefault();
+  if (file) bring(file);
+  else trigger("error", { problem: "empty_clipboard" });
+});
+
+document.addEventListener("click", async (event) => {
+  if (!event.target.closest("#paste")) return;
+  try {
+    for (const item of await navigator.clipboard.read()) {
+      const type = item.types.find((one) => IMAGE.test(one));
+      if (type) return bring(new File([await item.getType(type)], "clipboard", { type }));
+    }
+    trigger("error", { problem: "empty_clipboard" });
+  } catch {
+    trigger("error", { problem: "clipboard_denied" });
+  }
+});
+
+// Gradio lets go of a camera's refusal without a word.
+addEventListener("unhandledrejection", ({ reason }) => {
+  if (reason?.name === "NotAllowedError") trigger("error", { problem: "camera_denied" });
+  if (reason?.name === "NotFoundError") trigger("error", { problem: "no_camera" });
+});
