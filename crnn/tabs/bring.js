@@ -7,7 +7,7 @@ async function bring(file) {
     props.value = { path, url, orig_name: file.name, meta: { _type: "gradio.FileData" } };
     trigger("input");
   } catch {
-    trigger("error", { problem: "not_uploaded" });
+    trigger("problem", { problem: "not_uploaded" });
   }
 }
 
@@ -16,7 +16,7 @@ document.addEventListener("paste", (event) => {
   if (!file && event.target.closest("input, textarea")) return; // text, pasted into a field
   event.preventDefault();
   if (file) bring(file);
-  else trigger("error", { problem: "empty_clipboard" });
+  else trigger("problem", { problem: "empty_clipboard" });
 });
 
 document.addEventListener("click", async (event) => {
@@ -26,14 +26,14 @@ document.addEventListener("click", async (event) => {
       const type = item.types.find((one) => IMAGE.test(one));
       if (type) return bring(new File([await item.getType(type)], "clipboard", { type }));
     }
-    trigger("error", { problem: "empty_clipboard" });
+    trigger("problem", { problem: "empty_clipboard" });
   } catch {
-    trigger("error", { problem: "clipboard_denied" });
+    trigger("problem", { problem: "clipboard_denied" });
   }
 });
 
 // Gradio lets go of a camera's refusal without a word.
 addEventListener("unhandledrejection", ({ reason }) => {
-  if (reason?.name === "NotAllowedError") trigger("error", { problem: "camera_denied" });
-  if (reason?.name === "NotFoundError") trigger("error", { problem: "no_camera" });
+  if (reason?.name === "NotAllowedError") trigger("problem", { problem: "camera_denied" });
+  if (reason?.name === "NotFoundError") trigger("problem", { problem: "no_camera" });
 });

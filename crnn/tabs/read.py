@@ -98,12 +98,9 @@ def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[S
 
     @functools.wraps(steps)
     def explain(desk: Desk, visitor: Visitor, *arguments: Any, **options: Any) -> Iterator[Shown]:
-        texts, shown = TEXTS[visitor.language], Shown()
+        texts = TEXTS[visitor.language]
         try:
-            for shown in steps(desk, visitor, *arguments, **options):
-                yield shown
-        except SpeechError as error:
-            yield shown._replace(alert=texts["no_voice"].format(_english(error, visitor)))
+            yield from steps(desk, visitor, *arguments, **options)
         except PictureError as error:
             yield Shown(alert=texts["bad_picture"].format(_english(error, visitor)))
         except ValueError as error:  # one sentence for the user
@@ -167,15 +164,19 @@ class Desk:
         return kept
 
     def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, by_user: bool = False) -> Iterator[Shown]:
-        """Keep a reading, and yield the text at once, then the rest. Raises SpeechError."""
+        """Keep a reading, and yield its text at once, then its sound, then where the reader looked."""
         self.shelf.put(visitor.session, kept)
         language, reading = visitor.language, kept.reading
         shown = Shown(status=status_line(reading, language, by_user), text=text_html(reading, language))
         yield shown
-        shown = shown._replace(details=details_html(kept.picture, reading, language))
-        yield shown
         said = words(reading, wishes.style, wishes.ignore_case, language=wishes.language)
-        yield shown._replace(sound=sound_html(synthesize(said, wishes.rate, wishes.voice), language))
+        try:
+            shown = shown._replace(sound=sound_html(synthesize(said, wishes.rate, wishes.voice), language))
+        except SpeechError as error:  # costs the sound, not the rest
+            sentence = TEXTS[language]["no_voice"].format(_english(error, visitor))
+            shown = shown._replace(alert=sentence)
+        yield shown
+        yield shown._replace(details=details_html(kept.picture, reading, language))
 
 
 def loaded(reader: Future[Recognizer], texts: Texts) -> Recognizer:
@@ -349,7 +350,7 @@ def build(demo: gr.Blocks, reader: Future[Recognizer]) -> None:
     listen([field.input for field in expected], on_expect, [picture, *crop, *wishes], shown)
     listen(details.select, on_correct, wishes, shown)
     listen(pasted.input, on_paste, pasted, picture)
-    pasted.error(on_problem, None, alert, show_progress="hidden", api_visibility="private")
+    pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
     listen(language.input, voice_field, language, voice)
     listen([style.input, voice.change, rate.release], on_say, [picture, *wishes], shown)
     changes = [auto.input, shortcuts.input, style.input, language.input, voice.change, rate.release]
