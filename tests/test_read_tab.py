@@ -98,7 +98,7 @@ def test_what_is_shown_of_a_reading() -> None:
     shown = result.details_html(np.zeros((60, 160, 3), np.uint8), READING, "en")
     assert 'alt="The picture, enlarged. A numbered box and a colour mark where it looked for each character: ' in shown
     assert "1 capital A, 2 0." in shown
-    assert 'data-rival="O" data-number="1" aria-label="capital O: put it in place of character 2"' in shown
+    assert 'data-rival="O" data-number="1" aria-label="Change character 2 to capital O"' in shown
     assert "<li><code>AO</code>&nbsp;40\u00a0%</li>" in shown and "<li><code>A0</code>" not in shown
 
 

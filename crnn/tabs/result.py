@@ -122,7 +122,7 @@ def _characters(reading: Reading, language: str) -> str:
 def _row(number: int, character: Character, language: str) -> str:
     rivals = []
     for one in [other for other in character.alternatives if other.text][:3]:
-        name = TEXTS[language]["correct"].format(words(one.text, language=language), number + 1)
+        name = TEXTS[language]["correct"].format(number + 1, words(one.text, language=language))
         rivals.append(
             f'<span class="rival"><button type="button" class="tool" data-rival="{escape(one.text)}" '
             f'data-number="{number}" aria-label="{escape(name)}"><code>{escape(one.text)}</code></button>'
@@ -130,7 +130,7 @@ def _row(number: int, character: Character, language: str) -> str:
         )
     unsure = ' class="unsure"' if character.confidence < UNSURE_BELOW else ""
     return (
-        f'<tr><th scope="row">{_chip(number)} <code{unsure}>{escape(character.text)}</code> '
+        f'<tr><th scope="row">{_chip(number)} <code{unsure} aria-hidden="true">{escape(character.text)}</code> '
         f'<span class="name">{escape(words(character.text, language=language))}</span></th>'
         f"<td>{_per_cent(character.confidence, language)}</td><td>{' '.join(rivals) or '–'}</td></tr>"
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import gradio as gr
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
@@ -96,14 +97,22 @@ def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture
-def busy_address(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A page whose reader never finishes starting, so that each read stays busy."""
-    reader: Future[Any] = Future()
-    monkeypatch.setattr("app.load_reader", lambda checkpoint=None: reader)
-    demo = build_demo()
-    yield demo.launch(**launch_options(), prevent_thread_lock=True, quiet=True)[1]
-    reader.set_exception(RuntimeError("The test is over."))  # lets go of the threads that wait
-    demo.close()
+def serve(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Future[Any]], gr.Blocks]]:
+    """A function that serves the page with a given reader, within this process, at its `local_url`."""
+    served = []
+
+    def serve_page(reader: Future[Any]) -> gr.Blocks:
+        monkeypatch.setattr("app.load_reader", lambda checkpoint=None: reader)
+        demo = build_demo()
+        served.append((demo, reader))
+        demo.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
+        return demo
+
+    yield serve_page
+    for demo, reader in served:
+        if not reader.done():
+            reader.set_exception(RuntimeError("The test is over."))  # lets go of the threads that wait
+        demo.close()
 
 
 @pytest.fixture
