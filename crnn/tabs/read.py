@@ -352,9 +352,8 @@ def build(demo: gr.Blocks, reader: Future[Recognizer]) -> None:
     listen(pasted.input, on_paste, pasted, picture)
     pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
     listen(language.input, voice_field, language, voice)
-    listen([style.input, voice.change, rate.release], on_say, [picture, *wishes], shown)
-    changes = [auto.input, shortcuts.input, style.input, language.input, voice.change, rate.release]
-    listen(changes, lambda *values: values, settings_fields, settings)
+    listen([style.input, voice.change, rate.input], on_say, [picture, *wishes], shown)
+    listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
     demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")
     _api(reader)
 
