@@ -19,7 +19,7 @@ from gradio.events import api
 from gradio.utils import get_upload_folder
 
 from crnn.decode import Alternative, Reading
-from crnn.image import Picture, PictureError, open_picture
+from crnn.image import Picture, open_picture
 from crnn.speech import RATES, SpeechError, synthesize, voices, words
 from crnn.tabs.result import details_html, note, sound_html, status_line, text_html
 from crnn.tabs.shelf import Kept, Shelf
@@ -61,10 +61,10 @@ class Wishes:
     rate: int = RATE  # words a minute
 
     def constraints(self, texts: Texts) -> dict[str, Any]:
-        """As the recognizer takes them. Raises ValueError, one of `texts`, where the bounds contradict each other."""
+        """As the recognizer takes them. Raises PageError where the bounds contradict each other."""
         shortest, longest = int(self.shortest or 1), int(self.longest or LONGEST)
         if shortest > longest:
-            raise ValueError(texts["length_order"].format(shortest, longest))
+            raise PageError(texts["length_order"].format(shortest, longest))
         length = (shortest, longest) if self.shortest or self.longest else None
         return {"charset": self.own or self.charset or None, "length": length, "ignore_case": self.ignore_case}
 
@@ -80,6 +80,10 @@ class Shown(NamedTuple):
 
 
 # ---------------------------------------------------------------- handlers
+
+
+class PageError(ValueError):
+    """One sentence for the user, in the language of the page."""
 
 
 class Visitor(NamedTuple):
@@ -101,10 +105,10 @@ def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[S
         texts = TEXTS[visitor.language]
         try:
             yield from steps(desk, visitor, *arguments, **options)
-        except PictureError as error:
-            yield Shown(alert=texts["bad_picture"].format(_english(error, visitor)))
-        except ValueError as error:  # one sentence for the user
+        except PageError as error:
             yield Shown(alert=escape(str(error)))
+        except ValueError as error:  # a PictureError, or wishes that the reader can't fulfil
+            yield Shown(alert=texts["bad_picture"].format(_english(error, visitor)))
         except Exception:
             log.exception("A read failed.")
             yield Shown(alert=texts["failed"])
@@ -128,6 +132,7 @@ class Desk:
 
         value: what gr.Image sends, unprocessed: Gradio's own preprocessing has but a traceback for a broken file.
         """
+        self.shelf.drop(visitor.session)  # whatever becomes of this one, it is the last
         texts = TEXTS[visitor.language]
         busy = texts["reading" if self.reader.done() else "loading"]
         yield Shown(status=busy, text=note(busy))
@@ -160,7 +165,7 @@ class Desk:
     def _kept(self, visitor: Visitor) -> Kept:
         kept = self.shelf.get(visitor.session)
         if kept is None:
-            raise ValueError(TEXTS[visitor.language]["picture_gone"])
+            raise PageError(TEXTS[visitor.language]["picture_gone"])
         return kept
 
     def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, by_user: bool = False) -> Iterator[Shown]:
@@ -180,34 +185,34 @@ class Desk:
 
 
 def loaded(reader: Future[Recognizer], texts: Texts) -> Recognizer:
-    """Wait for the recognizer. Raises ValueError, one sentence for the user, where it could not be loaded."""
+    """Wait for the recognizer. Raises PageError where it could not be loaded."""
     try:
         return reader.result()
     except Exception as error:
-        raise ValueError(texts["no_reader"].format(error)) from error
+        raise PageError(texts["no_reader"].format(error)) from error
 
 
 def opened(value: dict[str, Any] | None, texts: Texts) -> Picture:
-    """Open an uploaded picture. Raises ValueError: one sentence for the user."""
+    """Open an uploaded picture. Raises PageError where there is none, PictureError where it is broken."""
     if value is None or not value.get("path"):
-        raise ValueError(texts["no_picture"])
+        raise PageError(texts["no_picture"])
     path = Path(value["path"])
     if not path.is_file():
-        raise ValueError(texts["picture_gone"])
+        raise PageError(texts["picture_gone"])
     return open_picture(path)
 
 
 def cropped(picture: Picture, crop: Sequence[float], texts: Texts) -> Picture:
     """The part of a picture (H, W, 3) within the left, top, right and bottom edge, in percent of its width and height.
 
-    Raises ValueError where nothing is left.
+    Raises PageError where nothing is left.
     """
     rows, columns = picture.shape[:2]
     left, top, right, bottom = (
         round(edge / 100 * side) for edge, side in zip(crop, (columns, rows, columns, rows), strict=True)
     )
     if left >= right or top >= bottom:
-        raise ValueError(texts["crop_order"])
+        raise PageError(texts["crop_order"])
     return picture[top:bottom, left:right]
 
 

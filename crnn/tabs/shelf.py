@@ -54,12 +54,11 @@ class Shelf:
         return found and found[0]
 
     def drop(self, session: str) -> None:
-        """Forget a session's last read."""
+        """Forget a session's last read now, as another takes its place."""
         with self._lock:
             kept = self._kept.pop(session, None)
         if kept:
             kept[1].cancel()
-            self._forgotten(session)
 
     def _forget(self, session: str, kept: Kept) -> None:
         with self._lock:
