@@ -3,8 +3,9 @@ const IMAGE = /^image\//;
 
 async function bring(file) {
   try {
-    const { path, url } = await upload(file);
-    props.value = { path, url, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    const name = `pasted-${Date.now()}.${file.type.slice("image/".length)}`; // new each time, or it would be no change
+    const { path, url } = await upload(new File([file], name, { type: file.type }));
+    props.value = { path, url, orig_name: name, meta: { _type: "gradio.FileData" } };
     trigger("input");
   } catch {
     trigger("problem", { problem: "not_uploaded" });

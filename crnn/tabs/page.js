@@ -71,6 +71,7 @@ new MutationObserver(() => {
     const home = focused.find((element) => element.isConnected && element.querySelector("button, a[href], input"));
     home?.querySelector("button, a[href], input").focus();
   }
+  showMap(); // the maps come after the buttons, of which one may have the focus by then
   // Gradio calls the thumbnail on a button after the button, so that a screen reader says the name twice.
   for (const thumbnail of all('#examples img:not([alt=""])')) thumbnail.alt = "";
   const title = one("h1")?.textContent;

@@ -32,15 +32,9 @@ LOADED_SIZE = "async image => { await image.decode(); return [image.naturalWidth
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]  # axe-core's tags; 2.2 A adds no automatic rule
 SMALLEST = 24  # px, WCAG 2.5.8
 
-# A stand-in for Ctrl+V: a browser without a screen has no clipboard that a test could put a picture into.
-PASTE = """(base64) => {
-    const clipboardData = new DataTransfer();
-    if (base64) {
-        const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
-        clipboardData.items.add(new File([bytes], "image.png", { type: "image/png" }));
-    }
-    const paste = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
-    document.activeElement.dispatchEvent(paste);
+COPY = """async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": new Blob([bytes], { type: "image/png" }) })]);
 }"""
 
 
@@ -48,8 +42,9 @@ def bring(page: Page, path: Path) -> None:
     page.locator("#bring input[type=file]").set_input_files(path)
 
 
-def paste(page: Page, path: Path | None) -> None:
-    page.evaluate(PASTE, base64.b64encode(path.read_bytes()).decode() if path else "")
+def copy(page: Page, path: Path) -> None:
+    """Put a picture into the clipboard, as another program would; the page needs to be open with `clipboard`."""
+    page.evaluate(COPY, base64.b64encode(path.read_bytes()).decode())
 
 
 def finished(page: Page, said: str = "Read: ") -> None:
@@ -166,11 +161,20 @@ def test_a_broken_file_gets_a_sentence_and_the_page_goes_on(
     expect(alert(page)).to_be_empty()
 
 
-def test_an_empty_clipboard_gets_a_sentence(open_page: Callable[..., Page]) -> None:
-    page = open_page()
-    paste(page, None)
+def test_an_empty_clipboard_gets_a_sentence(open_page: Callable[..., Page], upload: Upload) -> None:
+    page = open_page(clipboard=True)
+    page.evaluate("navigator.clipboard.writeText('no picture')")
+    page.keyboard.press("Control+V")
     expect(alert(page)).to_have_text(TEXT["empty_clipboard"])
-    page.get_by_role("button", name=TEXT["paste"]).click()  # which the browser has not allowed
+    copy(page, upload.path)
+    page.get_by_role("button", name=TEXT["paste"]).click()
+    finished(page)
+    expect(alert(page)).to_be_empty()
+
+
+def test_a_refused_clipboard_gets_a_sentence(open_page: Callable[..., Page]) -> None:
+    page = open_page(clipboard=False)
+    page.get_by_role("button", name=TEXT["paste"]).click()
     expect(alert(page)).to_have_text(TEXT["clipboard_denied"])
 
 
@@ -195,7 +199,8 @@ def test_the_whole_job_by_keyboard(open_page: Callable[..., Page], upload: Uploa
     expect(page.get_by_role("link", name=TEXT["skip"])).to_be_focused()
     assert page.get_by_role("link", name=TEXT["skip"]).bounding_box()["x"] >= 0  # seen once it has the focus
 
-    paste(page, upload.path)
+    copy(page, upload.path)
+    page.keyboard.press("Control+V")
     finished(page)
     page.wait_for_function("document.querySelector('#result audio').currentTime > 0")
 
@@ -230,6 +235,17 @@ def test_the_whole_job_by_keyboard(open_page: Callable[..., Page], upload: Uploa
     page.keyboard.press("c")
     expect(page.locator("#told")).to_have_text(TEXT["copied"])
     assert page.evaluate("navigator.clipboard.readText()") == corrected
+
+
+def test_the_same_picture_pasted_again_is_read_again(open_page: Callable[..., Page], upload: Upload) -> None:
+    page = open_page(clipboard=True)
+    copy(page, upload.path)
+    page.keyboard.press("Control+V")
+    overlay = page.locator("#result [data-map='all']")
+    expect(overlay).to_be_visible()
+    overlay.evaluate("image => image.remove()")
+    page.keyboard.press("Control+V")
+    expect(overlay).to_be_visible()
 
 
 def test_single_keys_can_be_switched_off_and_stay_off(open_page: Callable[..., Page], upload: Upload) -> None:

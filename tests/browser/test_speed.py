@@ -17,7 +17,7 @@ from playwright.sync_api import Page
 
 from crnn.tabs.texts import TEXTS
 
-from .test_page import finished, paste
+from .test_page import copy, finished
 
 READS = 30
 TIMED = """() => {
@@ -36,7 +36,7 @@ def seconds(page: Page, act: Callable[[], None]) -> float:
 
 
 def test_the_sound_follows_the_picture_at_once(open_page: Callable[..., Page], tmp_path: Path) -> None:
-    page = open_page()
+    page = open_page(clipboard=True)
     page.evaluate(TIMED)
     read = page.get_by_role("button", name=TEXTS["en"]["read"], exact=True)
     new, repeated = [], []
@@ -45,7 +45,8 @@ def test_the_sound_follows_the_picture_at_once(open_page: Callable[..., Page], t
         cv2.putText(picture, str(4071 + 137 * number), (20, 42), cv2.FONT_HERSHEY_SIMPLEX, 1.3, (0, 0, 0), 3)
         path = tmp_path / f"{number}.png"
         cv2.imwrite(str(path), picture)
-        new.append(seconds(page, lambda path=path: paste(page, path)))
+        copy(page, path)
+        new.append(seconds(page, lambda: page.keyboard.press("Control+V")))
         finished(page)
         repeated.append(seconds(page, read.click))
         finished(page)
