@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from crnn.tabs import TEXT, read
+from crnn.tabs import read, texts
 
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
 
 TABS = Path(__file__).parent / "crnn" / "tabs"
-DELETE_FILES = (60, 240)  # seconds: look so often, delete what is so old; TEXT["privacy"] promises five minutes
+DELETE_FILES = (60, 240)  # seconds: look so often, delete what is so old; the page promises five minutes
 LARGEST_UPLOAD = "20mb"  # a phone's photo stays below
 
 FONTS = ("system-ui", "sans-serif")  # none is fetched: the page asks no other server for anything
@@ -37,12 +37,14 @@ def load_reader(checkpoint: str | None = None) -> Future[Recognizer]:
 def build_demo(checkpoint: str | None = None) -> gr.Blocks:
     """Build the page. checkpoint: a folder or Hub id, None for the shipped one."""
     reader = load_reader(checkpoint)
-    demo = gr.Blocks(title=TEXT["title"], analytics_enabled=False, delete_cache=DELETE_FILES)
+    demo = gr.Blocks(title=texts.TEXTS["en"]["title"], analytics_enabled=False, delete_cache=DELETE_FILES)
     with demo:
-        gr.HTML(f'<a class="skip" href="#result">{TEXT["skip"]}</a>')
-        gr.HTML(f"<h1>{TEXT['title']}</h1><p>{TEXT['lede']}</p>", elem_id="top")
-        read.build(reader)
-        gr.HTML(f"<p>{TEXT['privacy']}</p>", elem_id="privacy")
+        gr.HTML(texts.I18N("skip"), html_template='<a class="skip" href="#result">${value}</a>')
+        with gr.Column(elem_id="top"):
+            gr.HTML(texts.I18N("title"), html_template="<h1>${value}</h1>")
+            gr.HTML(texts.I18N("lede"), html_template="<p>${value}</p>")
+        read.build(demo, reader)
+        gr.HTML(texts.I18N("privacy"), html_template="<p>${value}</p>", elem_id="privacy")
     return demo
 
 
@@ -51,6 +53,7 @@ def launch_options() -> dict[str, Any]:
     return {
         "theme": gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO_FONTS),
         "css_paths": TABS / "page.css",
+        "i18n": texts.I18N,
         "head": f"<script>{(TABS / 'page.js').read_text(encoding='utf-8')}</script>",
         "max_file_size": LARGEST_UPLOAD,
         "run_history": False,

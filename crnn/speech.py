@@ -71,6 +71,7 @@ class Language(NamedTuple):
     digits: list[str]
     symbols: list[str]  # in the order of SYMBOLS
     letters: dict[str, str] = {}  # only those that the voice does not say well by itself
+    icao: dict[str, str] = {}  # the same of the ICAO words, spelled so that they are said as ICAO has them said
 
 
 LANGUAGES = {
@@ -109,6 +110,7 @@ LANGUAGES = {
             "barra vertical|cerrar llave|virgulilla"
         ).split("|"),
         letters={"y": "i griega"},  # alone it is said as the word "y", like i
+        icao={"c": "charli", "e": "eco", "j": "yuliet", "m": "maik", "y": "yanqui"},
     ),
     "fr": Language(
         nothing="Aucun texte trouvé.",
@@ -128,6 +130,7 @@ LANGUAGES = {
             "accent circonflexe|tiret bas|accent grave|accolade ouvrante|barre verticale|accolade fermante|tilde"
         ).split("|"),
         letters={"y": "i grec"},  # "Y majuscule" is said like "I majuscule"
+        icao={"n": "novembère", "r": "roméo"},
     ),
     "de": Language(
         nothing="Kein Text gefunden.",
@@ -146,6 +149,17 @@ LANGUAGES = {
             "Klammeraffe|eckige Klammer auf|umgekehrter Schrägstrich|eckige Klammer zu|Zirkumflex|Unterstrich|"
             "Gravis|geschweifte Klammer auf|senkrechter Strich|geschweifte Klammer zu|Tilde"
         ).split("|"),
+        icao={
+            "c": "tscharli",
+            "e": "ecko",
+            "f": "foxtrott",
+            "h": "hotell",
+            "j": "dschuliett",
+            "m": "maik",
+            "w": "wiski",
+            "x": "ex-rey",
+            "y": "jänki",
+        },
     ),
 }
 
@@ -157,8 +171,9 @@ def names(style: str = "spell", language: str = "en", ignore_case: bool = False)
     named |= {str(digit): word for digit, word in enumerate(table.digits)}
     for icao, code in zip(ICAO, range(ord("a"), ord("z") + 1), strict=True):
         lower, upper = chr(code), chr(code).upper()
-        named[lower] = icao if style == "phonetic" else table.letters.get(lower, lower)
-        name = icao.capitalize() if style == "phonetic" else table.letters.get(lower, upper)
+        word = table.icao.get(lower, icao)
+        named[lower] = word if style == "phonetic" else table.letters.get(lower, lower)
+        name = word.capitalize() if style == "phonetic" else table.letters.get(lower, upper)
         named[upper] = name if ignore_case else table.capital.format(name)
     return named
 

@@ -19,9 +19,12 @@ from PIL import Image
 
 import app
 from crnn.decode import Alternative, Character, Reading
+from crnn.recognizer import Look
 from crnn.speech import SpeechError
-from crnn.tabs import TEXT, read, result
-from crnn.tabs.read import Shown, Wishes, show
+from crnn.tabs import read, result, shelf, texts
+from crnn.tabs.read import Desk, Shown, Visitor, Wishes
+from crnn.tabs.shelf import Kept, Shelf
+from crnn.tabs.texts import TEXTS
 
 FOCUS = np.full((6, 40), 1 / 240, np.float32)
 SURE = Character("A", 0.99, (0, 2), (Alternative("4", 0.01),), (0, 0, 30, 60), FOCUS)
@@ -29,24 +32,40 @@ DOUBTED = Character("0", 0.6, (4, 6), (Alternative("O", 0.4),), (40, 0, 70, 60),
 READING = Reading("A0", 0.594, (SURE, DOUBTED), (Alternative("A0", 0.594), Alternative("AO", 0.396)))
 
 
+TEXT = TEXTS["en"]
+ENGLISH, GERMAN = Visitor("tab", "en"), Visitor("tab", "de")
+
+
 class Reader:
     """Answers as told, and keeps what it was asked."""
 
     def __init__(self, answer: Reading | Exception = READING) -> None:
         self.answer = answer
-        self.asked: dict[str, Any] = {}
+        self.looks: list[np.ndarray] = []
+        self.asked: list[dict[str, Any]] = []
 
-    def read(self, picture: np.ndarray, **asked: Any) -> Reading:
-        self.asked = asked
+    def look(self, picture: np.ndarray) -> Look:
+        self.looks.append(picture)
+        return Look(np.zeros((1, 1)), np.zeros((1, 1, 1)), None)  # type: ignore[arg-type]
+
+    def decode(self, look: Look, **asked: Any) -> Reading:
+        self.asked.append(asked)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
+
+    def read(self, picture: np.ndarray, **asked: Any) -> Reading:
+        return self.decode(self.look(picture), **asked)
 
 
 def ready(reader: Reader) -> Future[Any]:
     future: Future[Any] = Future()
     future.set_result(reader)
     return future
+
+
+def desk(reader: Reader | None = None) -> Desk:
+    return Desk(ready(reader or Reader()), Shelf(lambda session: None))
 
 
 @pytest.fixture
@@ -60,45 +79,46 @@ def upload(tmp_path: Path) -> dict[str, str]:
 def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was said, in place of an engine."""
     said: list[str] = []
-    monkeypatch.setattr(read, "synthesize", lambda text: said.append(text) or b"WAV")
+    monkeypatch.setattr(read, "synthesize", lambda text, rate, voice: said.append(text) or b"WAV")
     return said
 
 
 def test_a_read_shows_the_text_at_once_and_then_the_rest(upload: dict[str, str], spoken: list[str]) -> None:
-    busy, text, drawn, last = show(ready(Reader()), upload, Wishes())
+    busy, text, heard, drawn = desk().read(ENGLISH, upload, Wishes())
     assert busy.status == TEXT["reading"]
     assert text.status == "Read: capital A, 0. Confidence 59 percent. Second character unsure."
-    assert "A<span" in text.text and "Not sure" in text.text and not text.details
-    assert drawn.details.count("<img") == 3  # all, and each character's own
+    assert text.text.count("<button") == 3 and "Not sure" in text.text and not text.sound and not text.details
     assert spoken == ["capital A, 0. Second character: zero, or the capital letter O"]
-    assert "autoplay" in last.sound and 'src="data:audio/wav;base64,V0FW"' in last.sound
-    assert last._replace(sound="") == drawn
+    assert "autoplay" in heard.sound and 'src="data:audio/wav;base64,V0FW"' in heard.sound and not heard.details
+    assert drawn.details.count("<img") == 3  # all, and each character's own
+    assert drawn._replace(details="") == heard
 
 
 def test_what_is_shown_of_a_reading() -> None:
-    shown = result.details_html(np.zeros((60, 160, 3), np.uint8), READING)
+    shown = result.details_html(np.zeros((60, 160, 3), np.uint8), READING, "en")
     assert 'alt="The picture, enlarged. A numbered box and a colour mark where it looked for each character: ' in shown
     assert "1 capital A, 2 0." in shown
-    assert "<code>O</code>&nbsp;40\u00a0%" in shown
+    assert 'data-rival="O" data-number="1" aria-label="Change character 2 to capital O"' in shown
     assert "<li><code>AO</code>&nbsp;40\u00a0%</li>" in shown and "<li><code>A0</code>" not in shown
 
 
 def test_the_wishes_reach_the_reader_and_the_voice(upload: dict[str, str], spoken: list[str]) -> None:
     reader = Reader()
-    list(show(ready(reader), upload, Wishes("digits", 0, 6, True, "phonetic")))
-    assert reader.asked == {"charset": "digits", "length": (1, 6), "ignore_case": True}
-    assert spoken[0].startswith("Alpha, zero")
+    list(desk(reader).read(ENGLISH, upload, Wishes("digits", "", 0, 6, True, "phonetic", "de")))
+    assert reader.asked == [{"charset": "digits", "length": (1, 6), "ignore_case": True}]
+    assert spoken[0].startswith("Alpha, null")
+    assert Wishes("digits", own="01").constraints(TEXT)["charset"] == "01"
 
 
 def test_no_wishes_are_no_constraints(upload: dict[str, str], spoken: list[str]) -> None:
     reader = Reader()
-    list(show(ready(reader), upload, Wishes()))
-    assert reader.asked == {"charset": None, "length": None, "ignore_case": False}
+    list(desk(reader).read(ENGLISH, upload, Wishes()))
+    assert reader.asked == [{"charset": None, "length": None, "ignore_case": False}]
 
 
 def test_a_read_before_the_model_is_there_waits_for_it(upload: dict[str, str], spoken: list[str]) -> None:
     future: Future[Any] = Future()
-    steps = show(future, upload, Wishes())
+    steps = Desk(future, Shelf(lambda session: None)).read(ENGLISH, upload, Wishes())
     assert next(steps).status == TEXT["loading"]
     future.set_result(Reader())
     assert next(steps).status.startswith("Read: ")
@@ -113,7 +133,7 @@ def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     for name in ("text.png", "empty.png", "dot.png", "gone.png"):
-        shown = last_of(show(ready(Reader()), {"path": str(tmp_path / name)}, Wishes()))
+        shown = last_of(desk().read(ENGLISH, {"path": str(tmp_path / name)}, Wishes()))
         assert shown == Shown(alert=shown.alert)
         assert shown.alert.endswith(".") and shown.alert.count(". ") == 0 and len(shown.alert) > 20
         assert str(tmp_path) not in shown.alert
@@ -121,49 +141,186 @@ def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, {"path": None}, {"url": "data:,"}])
 def test_no_picture_is_said(value: dict[str, Any] | None) -> None:
-    assert last_of(show(ready(Reader()), value, Wishes())).alert == TEXT["no_picture"]
+    assert last_of(desk().read(ENGLISH, value, Wishes())).alert == TEXT["no_picture"]
 
 
 def test_contradicting_bounds_are_said(upload: dict[str, str]) -> None:
-    shown = last_of(show(ready(Reader()), upload, Wishes(shortest=6, longest=4)))
+    shown = last_of(desk().read(ENGLISH, upload, Wishes(shortest=6, longest=4)))
     assert shown.alert == TEXT["length_order"].format(6, 4)
+
+
+def test_characters_that_the_reader_does_not_know_are_said(upload: dict[str, str]) -> None:
+    reader = Reader(ValueError("The charset 'é' has 'é', which this model can't read."))
+    assert last_of(desk(reader).read(ENGLISH, upload, Wishes(own="é"))).alert.startswith("The charset")
+    assert last_of(desk(reader).read(GERMAN, upload, Wishes(own="é"))).alert.startswith(
+        "Dieses Bild ist nicht lesbar: <span"
+    )
 
 
 def test_a_reader_that_could_not_be_loaded_says_why(upload: dict[str, str]) -> None:
     future: Future[Any] = Future()
     future.set_exception(ValueError("there is no such checkpoint."))
-    assert last_of(show(future, upload, Wishes())).alert == TEXT["no_reader"].format("there is no such checkpoint.")
+    assert last_of(Desk(future, Shelf(lambda session: None)).read(ENGLISH, upload, Wishes())).alert == TEXT[
+        "no_reader"
+    ].format("there is no such checkpoint.")
 
 
 def test_a_fault_of_ours_is_a_sentence_here_and_a_traceback_in_the_log(
     upload: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert last_of(show(ready(Reader(RuntimeError("inner"))), upload, Wishes())).alert == TEXT["failed"]
+    assert last_of(desk(Reader(RuntimeError("inner"))).read(ENGLISH, upload, Wishes())).alert == TEXT["failed"]
     assert "inner" in caplog.text
 
 
 def test_without_a_voice_the_text_still_shows(upload: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def mute(text: str) -> bytes:
+    def mute(text: str, rate: int, voice: str | None) -> bytes:
         raise SpeechError("No voice was found: install <espeak-ng>.")
 
     monkeypatch.setattr(read, "synthesize", mute)
-    shown = last_of(show(ready(Reader()), upload, Wishes()))
+    shown = last_of(desk().read(ENGLISH, upload, Wishes()))
     assert unescape(shown.alert) == TEXT["no_voice"].format("No voice was found: install <espeak-ng>.")
     assert "<" not in shown.alert
-    assert "A<span" in shown.text and shown.details and not shown.sound
+    assert shown.text and shown.details and not shown.sound
 
 
 def test_nothing_found_is_said_and_drawn_nowhere(upload: dict[str, str], spoken: list[str]) -> None:
-    shown = last_of(show(ready(Reader(Reading("", 0.9))), upload, Wishes()))
+    shown = last_of(desk(Reader(Reading("", 0.9))).read(ENGLISH, upload, Wishes()))
     assert shown.status == TEXT["status_nothing"] and TEXT["nothing"] in shown.text and not shown.details
     assert spoken == ["No text found."]
 
 
 def test_a_text_is_never_taken_for_markup(upload: dict[str, str], spoken: list[str]) -> None:
     characters = tuple(Character(one, 0.9, (i, i + 1), (Alternative("<", 0.1),)) for i, one in enumerate("<b>&"))
-    shown = last_of(show(ready(Reader(Reading("<b>&", 0.9, characters, (Alternative("<b>", 0.1),)))), upload, Wishes()))
-    assert "&lt;b&gt;&amp;" in shown.text
+    reader = Reader(Reading("<b>&", 0.9, characters, (Alternative("<b>", 0.1),)))
+    shown = last_of(desk(reader).read(ENGLISH, upload, Wishes()))
+    assert 'data-copy="&lt;b&gt;&amp;"' in shown.text and ">&lt;</button>" in shown.text
     assert "<b>" not in "".join(shown)
+
+
+def test_other_constraints_decode_again_without_another_look(upload: dict[str, str], spoken: list[str]) -> None:
+    reader = Reader()
+    page = desk(reader)
+    list(page.read(ENGLISH, upload, Wishes()))
+    Path(upload["path"]).unlink()
+    shown = last_of(page.decode(ENGLISH, Wishes(charset="upper")))
+    assert shown.status.startswith("Read: ") and shown.sound
+    assert [asked["charset"] for asked in reader.asked] == [None, "upper"] and len(reader.looks) == 1
+
+
+def test_only_what_is_within_the_edges_is_read(upload: dict[str, str], spoken: list[str]) -> None:
+    reader = Reader()
+    list(desk(reader).read(ENGLISH, upload, Wishes(), (25, 0, 75, 50)))  # of 160 x 60
+    assert reader.looks[0].shape == (30, 80, 3)
+    for edges in ((50, 0, 50, 100), (0, 80, 100, 20)):
+        assert last_of(desk(reader).read(ENGLISH, upload, Wishes(), edges)).alert == TEXT["crop_order"]
+
+
+def test_a_correction_is_shown_said_and_can_be_taken_back(upload: dict[str, str], spoken: list[str]) -> None:
+    page = desk()
+    list(page.read(ENGLISH, upload, Wishes()))
+    shown = last_of(page.correct(ENGLISH, 1, "O", Wishes()))
+    assert (
+        shown.status == "Corrected: capital A, capital O. Confidence 99 percent."
+    )  # 0.594 / 0.6: the user is sure of O
+    assert 'data-copy="AO"' in shown.text and spoken[-1] == "capital A, capital O"
+    assert 'data-rival="0" data-number="1"' in shown.details
+    assert last_of(page.correct(ENGLISH, 1, "0", Wishes())).status.startswith("Corrected: capital A, 0.")
+
+
+def test_after_a_picture_that_fails_the_one_before_is_not_decoded_again(
+    upload: dict[str, str], spoken: list[str], tmp_path: Path
+) -> None:
+    page = desk()
+    list(page.read(ENGLISH, upload, Wishes()))
+    (tmp_path / "text.png").write_text("just text\n")
+    list(page.read(ENGLISH, {"path": str(tmp_path / "text.png")}, Wishes()))
+    assert last_of(page.decode(ENGLISH, Wishes())).alert == TEXT["picture_gone"]
+
+
+def test_it_is_said_in_another_way_after_a_correction(upload: dict[str, str], spoken: list[str]) -> None:
+    page = desk()
+    list(page.read(ENGLISH, upload, Wishes()))
+    list(page.correct(ENGLISH, 1, "O", Wishes()))
+    list(page.say(ENGLISH, Wishes(style="phonetic")))
+    assert spoken[-1] == "capital Alpha, capital Oscar"
+
+
+def test_sessions_are_not_mixed_up_and_are_forgotten(
+    upload: dict[str, str], spoken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "SECONDS", 3)
+    forgotten: list[str] = []
+    page = Desk(ready(Reader()), Shelf(forgotten.append))
+    list(page.read(ENGLISH, upload, Wishes()))
+    assert last_of(page.say(Visitor("another tab", "en"), Wishes())).alert == TEXT["picture_gone"]
+    assert page.shelf.get("tab")
+    deadline = time.monotonic() + 10
+    while not forgotten and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert forgotten == ["tab"] and page.shelf.get("tab") is None
+    assert last_of(page.correct(ENGLISH, 1, "O", Wishes())).alert == TEXT["picture_gone"]
+
+
+def test_what_was_put_later_is_kept_for_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "SECONDS", 1.5)
+    forgotten: list[str] = []
+    kept = Kept(np.zeros((1, 1, 3), np.uint8), None, READING)  # type: ignore[arg-type]
+    shelves = Shelf(forgotten.append)
+    for _ in range(4):
+        shelves.put("tab", kept)
+        time.sleep(0.6)
+    assert shelves.get("tab") is kept and not forgotten
+    shelves.drop("tab")
+    assert shelves.get("tab") is None and not forgotten
+
+
+# ---------------------------------------------------------------- languages
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_every_text_is_there_in_every_language_with_the_same_gaps(language: str) -> None:
+    assert list(TEXTS[language]) == list(TEXT)
+    for name, text in TEXTS[language].items():
+        assert text and (text.count("{}") == TEXT[name].count("{}"))
+
+
+def test_a_reading_is_announced_in_the_language_of_the_page(upload: dict[str, str], spoken: list[str]) -> None:
+    shown = last_of(desk().read(GERMAN, upload, Wishes()))
+    assert shown.status == "Gelesen: großes A, 0. Sicher zu 59 Prozent. Zweites Zeichen unsicher."
+    assert 'aria-label="2: 0, 60 Prozent, unsicher"' in shown.text
+    assert spoken == ["capital A, 0. Second character: zero, or the capital letter O"]  # which is a choice of its own
+
+
+def test_a_sentence_known_in_english_alone_is_marked_so(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("just text\n")
+    shown = last_of(desk().read(GERMAN, {"path": str(tmp_path / "text.png")}, Wishes()))
+    assert shown.alert.startswith('Dieses Bild ist nicht lesbar: <span lang="en">The file is not a picture')
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language"),
+    [("de-CH,en;q=0.8", "de"), ("fr", "fr"), ("pl,de;q=0.9", "en"), ("est", "en"), ("", "en"), ("ES-mx", "es")],
+)
+def test_the_first_language_of_the_browser_counts(accepted: str, language: str) -> None:
+    assert texts.language_of(gr.Request(headers={"accept-language": accepted})) == language
+
+
+def test_voices_are_offered_by_language_and_settings_are_restored() -> None:
+    request = gr.Request(headers={"accept-language": "fr-FR"})
+    auto, shortcuts, style, language, voice, rate = read.restored(None, request)
+    assert (auto, shortcuts, style, language, rate) == (True, True, "spell", "fr", 150)
+    assert voice.value == "roa/fr" and len(voice.choices) >= 2
+    assert read.voice_field("fr", "roa/fr-be").value == "roa/fr-be"
+    assert read.voice_field("de", "roa/fr-be").value == "gmw/de"  # gone, or of another language
+    assert read.restored([False, False, "plain", "es", "roa/es-419", 200], request)[4].value == "roa/es-419"
+
+
+def test_without_an_engine_there_are_no_voices(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> tuple[()]:
+        raise SpeechError("No voice was found.")
+
+    monkeypatch.setattr(read, "voices", none)
+    assert (read.voice_field("en").value, read.voice_field("en").choices) == (None, [])
 
 
 def test_examples_come_with_their_texts(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from tempfile import mkdtemp
@@ -14,22 +15,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 from gradio import FileData
-from gradio.components import Component
 from gradio.events import api
 from gradio.utils import get_upload_folder
 
-from crnn.decode import Reading
-from crnn.image import Picture, PictureError, open_picture
-from crnn.speech import SpeechError, synthesize, words
-from crnn.tabs import CHARSETS, STYLES, TEXT
+from crnn.decode import Alternative, Reading
+from crnn.image import Picture, open_picture
+from crnn.speech import RATES, SpeechError, synthesize, voices, words
 from crnn.tabs.result import details_html, note, sound_html, status_line, text_html
+from crnn.tabs.shelf import Kept, Shelf
+from crnn.tabs.texts import CHARSETS, I18N, LANGUAGES, STYLES, TEXTS, Texts, language_of
 
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
 
 EXAMPLES = Path(__file__).parent.parent.parent / "assets" / "examples"
+BRING_JS = (Path(__file__).parent / "bring.js").read_text(encoding="utf-8")
+CORRECT_JS = """element.addEventListener("click", ({ target }) => {
+  const { number, rival } = target.closest("[data-rival]")?.dataset ?? {};
+  if (rival) trigger("select", { number: Number(number), text: rival });
+});"""
 
 LONGEST = 1000  # characters, where no bound is given: more than any picture has frames
+WHOLE = (0, 0, 100, 100)  # left, top, right, bottom edge in percent: nothing is cropped
+RATE = 150  # words a minute
+KEYS = {
+    "Ctrl+V": "key_paste", "R": "key_play", "S": "key_slower", "C": "key_copy", "T": "key_text", "← →": "key_arrows",
+}  # fmt: skip
+PROBLEMS = ("empty_clipboard", "clipboard_denied", "not_uploaded", "camera_denied", "no_camera")  # of bring.js
 
 log = logging.getLogger(__name__)
 
@@ -38,19 +50,23 @@ log = logging.getLogger(__name__)
 class Wishes:
     """What the reader may take for granted, and how the text is to be said."""
 
-    charset: str = ""  # a name of crnn.charset.NAMED or characters; empty: any
+    charset: str = ""  # a name of crnn.charset.NAMED; empty: any
+    own: str | None = ""  # characters, in place of a name
     shortest: int | None = 0  # 0 or none: no bound
     longest: int | None = 0
     ignore_case: bool = False
     style: str = "spell"
+    language: str = "en"
+    voice: str | None = None  # the engine's own
+    rate: int = RATE  # words a minute
 
-    @property
-    def length(self) -> tuple[int, int] | None:
-        """The bounds for the reader. Raises ValueError where they contradict each other."""
+    def constraints(self, texts: Texts) -> dict[str, Any]:
+        """As the recognizer takes them. Raises PageError where the bounds contradict each other."""
         shortest, longest = int(self.shortest or 1), int(self.longest or LONGEST)
         if shortest > longest:
-            raise ValueError(TEXT["length_order"].format(shortest, longest))
-        return (shortest, longest) if self.shortest or self.longest else None
+            raise PageError(texts["length_order"].format(shortest, longest))
+        length = (shortest, longest) if self.shortest or self.longest else None
+        return {"charset": self.own or self.charset or None, "length": length, "ignore_case": self.ignore_case}
 
 
 class Shown(NamedTuple):
@@ -58,7 +74,7 @@ class Shown(NamedTuple):
 
     status: str = ""
     alert: str = ""
-    text: str = note(TEXT["waiting"])
+    text: str = ""
     sound: str = ""
     details: str = ""
 
@@ -66,46 +82,174 @@ class Shown(NamedTuple):
 # ---------------------------------------------------------------- handlers
 
 
-def show(reader: Future[Recognizer], value: dict[str, Any] | None, wishes: Wishes) -> Iterator[Shown]:
-    """Read the picture that the page holds and yield what it shows: first that it is busy, at last all.
+class PageError(ValueError):
+    """One sentence for the user, in the language of the page."""
 
-    value: what gr.Image sends, unprocessed: Gradio's own preprocessing has but a traceback for a broken file.
-    Bad input becomes one sentence in `Shown.alert`; nothing is raised.
-    """
-    busy = TEXT["reading" if reader.done() else "loading"]
-    shown = Shown(status=busy, text=note(busy))
-    yield shown
-    try:
-        picture, reading = read_picture(reader, value, wishes)
-        shown = Shown(status=status_line(reading), text=text_html(reading))
-        yield shown  # the text at once; drawing and speaking take longer
-        shown = shown._replace(details=details_html(picture, reading))
+
+class Visitor(NamedTuple):
+    """Who asks: one browser tab, and the language that it shows the page in."""
+
+    session: str
+    language: str
+
+    @classmethod
+    def of(cls, request: gr.Request) -> Visitor:
+        return cls(request.session_hash or "", language_of(request))
+
+
+def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[Shown]]:
+    """Make an error within a method of `Desk` one sentence in `Shown.alert`; then nothing is raised."""
+
+    @functools.wraps(steps)
+    def explain(desk: Desk, visitor: Visitor, *arguments: Any, **options: Any) -> Iterator[Shown]:
+        texts = TEXTS[visitor.language]
+        try:
+            yield from steps(desk, visitor, *arguments, **options)
+        except PageError as error:
+            yield Shown(alert=escape(str(error)))
+        except ValueError as error:  # a PictureError, or wishes that the reader can't fulfil
+            yield Shown(alert=texts["bad_picture"].format(_english(error, visitor)))
+        except Exception:
+            log.exception("A read failed.")
+            yield Shown(alert=texts["failed"])
+
+    return explain
+
+
+class Desk:
+    """Where pictures are read. Each method yields what the page shows, what is there first first."""
+
+    def __init__(self, reader: Future[Recognizer], shelf: Shelf) -> None:
+        """reader: perhaps still loading. shelf: keeps each session's last read."""
+        self.reader = reader
+        self.shelf = shelf
+
+    @explained
+    def read(
+        self, visitor: Visitor, value: dict[str, Any] | None, wishes: Wishes, crop: Sequence[float] = WHOLE
+    ) -> Iterator[Shown]:
+        """Read the picture that the page holds, or the part of it within the edges of `crop`, in percent.
+
+        value: what gr.Image sends, unprocessed: Gradio's own preprocessing has but a traceback for a broken file.
+        """
+        self.shelf.drop(visitor.session)  # whatever becomes of this one, it is the last
+        texts = TEXTS[visitor.language]
+        busy = texts["reading" if self.reader.done() else "loading"]
+        yield Shown(status=busy, text=note(busy))
+        picture = cropped(opened(value, texts), crop, texts)
+        recognizer = loaded(self.reader, texts)
+        look = recognizer.look(picture)
+        kept = Kept(picture, look, recognizer.decode(look, **wishes.constraints(texts)))
+        yield from self._present(visitor, kept, wishes)
+
+    @explained
+    def decode(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
+        """Decode the last picture again, under other constraints, without the network."""
+        texts = TEXTS[visitor.language]
+        kept = self._kept(visitor)
+        reading = loaded(self.reader, texts).decode(kept.look, **wishes.constraints(texts))
+        yield from self._present(visitor, replace(kept, reading=reading), wishes)
+
+    @explained
+    def correct(self, visitor: Visitor, number: int, text: str, wishes: Wishes) -> Iterator[Shown]:
+        """Put the user's character in place of the one with this number."""
+        kept = self._kept(visitor)
+        kept = replace(kept, reading=corrected(kept.reading, number, text))
+        yield from self._present(visitor, kept, wishes, by_user=True)
+
+    @explained
+    def say(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
+        """Say the text again, in another way."""
+        yield from self._present(visitor, self._kept(visitor), wishes)
+
+    def _kept(self, visitor: Visitor) -> Kept:
+        kept = self.shelf.get(visitor.session)
+        if kept is None:
+            raise PageError(TEXTS[visitor.language]["picture_gone"])
+        return kept
+
+    def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, by_user: bool = False) -> Iterator[Shown]:
+        """Keep a reading, and yield its text at once, then its sound, then where the reader looked."""
+        self.shelf.put(visitor.session, kept)
+        language, reading = visitor.language, kept.reading
+        shown = Shown(status=status_line(reading, language, by_user), text=text_html(reading, language))
         yield shown
-        yield shown._replace(sound=sound_html(synthesize(words(reading, wishes.style, wishes.ignore_case))))
-    except SpeechError as error:
-        yield shown._replace(alert=escape(TEXT["no_voice"].format(error)))
-    except ValueError as error:  # one sentence for the user; so is PictureError
-        yield Shown(alert=escape(str(error)))
-    except Exception:
-        log.exception("A read failed.")
-        yield Shown(alert=TEXT["failed"])
+        said = words(reading, wishes.style, wishes.ignore_case, language=wishes.language)
+        try:
+            shown = shown._replace(sound=sound_html(synthesize(said, wishes.rate, wishes.voice), language))
+        except SpeechError as error:  # costs the sound, not the rest
+            sentence = TEXTS[language]["no_voice"].format(_english(error, visitor))
+            shown = shown._replace(alert=sentence)
+        yield shown
+        yield shown._replace(details=details_html(kept.picture, reading, language))
 
 
-def read_picture(reader: Future[Recognizer], value: dict[str, Any] | None, wishes: Wishes) -> tuple[Picture, Reading]:
-    """Open an uploaded picture and read it, once the reader is there. Raises ValueError: one sentence for the user."""
+def loaded(reader: Future[Recognizer], texts: Texts) -> Recognizer:
+    """Wait for the recognizer. Raises PageError where it could not be loaded."""
+    try:
+        return reader.result()
+    except Exception as error:
+        raise PageError(texts["no_reader"].format(error)) from error
+
+
+def opened(value: dict[str, Any] | None, texts: Texts) -> Picture:
+    """Open an uploaded picture. Raises PageError where there is none, PictureError where it is broken."""
     if value is None or not value.get("path"):
-        raise PictureError(TEXT["no_picture"])
+        raise PageError(texts["no_picture"])
     path = Path(value["path"])
     if not path.is_file():
-        raise PictureError(TEXT["picture_gone"])
-    picture = open_picture(path)
+        raise PageError(texts["picture_gone"])
+    return open_picture(path)
+
+
+def cropped(picture: Picture, crop: Sequence[float], texts: Texts) -> Picture:
+    """The part of a picture (H, W, 3) within the left, top, right and bottom edge, in percent of its width and height.
+
+    Raises PageError where nothing is left.
+    """
+    rows, columns = picture.shape[:2]
+    left, top, right, bottom = (
+        round(edge / 100 * side) for edge, side in zip(crop, (columns, rows, columns, rows), strict=True)
+    )
+    if left >= right or top >= bottom:
+        raise PageError(texts["crop_order"])
+    return picture[top:bottom, left:right]
+
+
+def corrected(reading: Reading, number: int, text: str) -> Reading:
+    """The reading with the user's character at this number: the user is sure of it, and of the others as before.
+
+    The old one becomes the first alternative. Raises IndexError where there is no such character.
+    """
+    old = reading.characters[number]
+    others = (Alternative(old.text, old.confidence), *(other for other in old.alternatives if other.text != text))
+    new = replace(old, text=text, confidence=1.0, alternatives=others)
+    characters = (*reading.characters[:number], new, *reading.characters[number + 1 :])
+    return replace(
+        reading,
+        text="".join(character.text for character in characters),
+        confidence=min(1.0, reading.confidence / max(old.confidence, 1e-9)),
+        characters=characters,
+    )
+
+
+def voice_field(language: str, chosen: str | None = None) -> gr.Dropdown:
+    """The engine's voices for a language; without a chosen one its plain voice, and none where there is no engine."""
     try:
-        recognizer = reader.result()
-    except Exception as error:
-        raise ValueError(TEXT["no_reader"].format(error)) from error
-    charset = wishes.charset or None
-    reading = recognizer.read(picture, charset=charset, length=wishes.length, ignore_case=wishes.ignore_case)
-    return picture, reading
+        known = voices()
+    except SpeechError:  # a read will say so
+        known = ()
+    speaking = [voice for voice in known if any(code.split("-")[0] == language for code in voice.languages)]
+    speaking.sort(key=lambda voice: len(voice.id))  # "roa/fr" before "roa/fr-be"
+    ids = [voice.id for voice in speaking]
+    value = chosen if chosen in ids else next(iter(ids), None)
+    return gr.Dropdown([(voice.name, voice.id) for voice in speaking], value=value)
+
+
+def restored(settings: list[Any] | None, request: gr.Request) -> list[Any]:
+    """The settings as this browser remembers them, or else as the page's language suggests."""
+    auto, shortcuts, style, language, voice, rate = settings or (True, True, "spell", language_of(request), None, RATE)
+    return [auto, shortcuts, style, language, voice_field(language, voice), rate]
 
 
 def examples(folder: Path) -> list[tuple[Path, str]]:
@@ -117,47 +261,115 @@ def examples(folder: Path) -> list[tuple[Path, str]]:
         return [(folder / row["file_name"], row["text"]) for row in csv.DictReader(rows)]
 
 
+def _english(error: Exception, visitor: Visitor) -> str:
+    """A sentence of the lower layers, which know no other language; a screen reader should pronounce it as such."""
+    sentence = escape(str(error))
+    return sentence if visitor.language == "en" else f'<span lang="en">{sentence}</span>'
+
+
 # ---------------------------------------------------------------- layout and wiring
 
 
-def build(reader: Future[Recognizer]) -> None:
-    """Lay out the tab inside the current gr.Blocks. reader: the recognizer, perhaps still loading."""
+def build(demo: gr.Blocks, reader: Future[Recognizer]) -> None:
+    """Lay out the tab inside `demo`. reader: the recognizer, perhaps still loading."""
+    desk = Desk(reader, Shelf(lambda session: _forget(demo, session)))
+    settings = gr.BrowserState(None, storage_key="captcha-reader", secret="no secret, so that a restart can read it")
     with gr.Column(elem_id="read"):
         with gr.Column(elem_id="bring"):
             picture = _picture()
+            with gr.Row(elem_id="start"):
+                start = gr.Button(I18N("read"), variant="primary", min_width=80)
+                gr.Button(I18N("paste"), elem_id="paste", min_width=80)  # bring.js listens to it
+            pasted = gr.HTML(html_template="", js_on_load=BRING_JS)
+            auto = gr.Checkbox(True, label=I18N("auto"))
             alert = _live("alert")
             _examples(picture)
         with gr.Column(elem_id="result"):
-            gr.HTML(f"<h2>{TEXT['result']}</h2>")
+            _heading(2, "result")
             status = _live("status")
-            text = gr.HTML(note(TEXT["waiting"]))
+            gr.HTML('<div role="status" id="told"></div>')  # page.js says there what it did
+            text = gr.HTML(note(str(I18N("waiting"))))
             sound = gr.HTML()
-            details = gr.HTML()
-        with gr.Accordion(TEXT["options"], open=False, elem_id="options"):
-            wishes = _wishes()
-            again = gr.Button(TEXT["again"], variant="primary")
+            details = gr.HTML(js_on_load=CORRECT_JS)
+        with gr.Column(elem_id="options"):
+            crop, expected, said = _crop(), _expected(), _said()
+            shortcuts = _keyboard()
 
     shown = [status, alert, text, sound, details]
+    wishes = [*expected, *said]
+    settings_fields = [auto, shortcuts, *said]
 
-    def on_read(value: dict[str, Any] | None, *wished: Any) -> Iterator[Shown]:
-        yield from show(reader, value, Wishes(*wished))
+    def on_picture(request: gr.Request, value: Any, read_it: bool, *wished: Any) -> Iterator[tuple[Any, ...]]:
+        """A new picture is shown whole, whatever was cropped of the last one."""
+        visitor = Visitor.of(request)
+        if value and read_it:
+            steps = desk.read(visitor, value, Wishes(*wished))
+        else:
+            desk.shelf.drop(visitor.session)
+            waiting = TEXTS[visitor.language]["press_read" if value else "waiting"]
+            steps = iter([Shown(status=waiting if value else "", text=note(waiting))])
+        for step in steps:
+            yield *step, *WHOLE
 
-    def on_change(value: dict[str, Any] | None, *wished: Any) -> Iterator[Shown]:
-        yield from on_read(value, *wished) if value else [Shown()]
+    def on_read(request: gr.Request, value: Any, *fields: Any) -> Iterator[Shown]:
+        yield from desk.read(Visitor.of(request), value, Wishes(*fields[len(crop) :]), fields[: len(crop)])
 
-    for event, handler in ((picture.change, on_change), (again.click, on_read)):
-        event(
-            handler,
-            [picture, *wishes],
-            shown,
-            preprocess=False,  # as a broken file would end there, in a traceback
-            show_progress="hidden",
-            trigger_mode="always_last",
-            concurrency_id="read",
-            concurrency_limit=2,
-            api_visibility="private",
-        )
+    def on_expect(request: gr.Request, value: Any, *fields: Any) -> Iterator[Any]:
+        visitor = Visitor.of(request)
+        if value is None:
+            yield gr.skip()
+        elif desk.shelf.get(visitor.session) is None:
+            yield from on_read(request, value, *fields)
+        else:
+            yield from desk.decode(visitor, Wishes(*fields[len(crop) :]))
+
+    def on_say(request: gr.Request, value: Any, *wished: Any) -> Iterator[Any]:
+        visitor = Visitor.of(request)
+        if value is None or desk.shelf.get(visitor.session) is None:
+            yield gr.skip()
+        else:
+            yield from desk.say(visitor, Wishes(*wished))
+
+    def on_correct(event: gr.EventData, request: gr.Request, *wished: Any) -> Iterator[Shown]:
+        yield from desk.correct(Visitor.of(request), event.number, event.text, Wishes(*wished))
+
+    def on_paste(value: Any) -> str:
+        return FileData.model_validate(value, context={"validate_meta": True}).path  # marked, so Gradio has checked it
+
+    def on_problem(event: gr.EventData, request: gr.Request) -> Iterator[str]:
+        yield ""  # said again, it must change to be announced
+        yield TEXTS[language_of(request)][event.problem if event.problem in PROBLEMS else "failed"]
+
+    listen = functools.partial(
+        gr.on,
+        preprocess=False,  # as a broken file would end there, in a traceback
+        show_progress="hidden",
+        trigger_mode="always_last",
+        concurrency_id="read",
+        concurrency_limit=2,
+        api_visibility="private",
+    )
+    style, language, voice, rate = said
+    listen(picture.change, on_picture, [picture, auto, *wishes], [*shown, *crop])
+    listen([start.click, *(edge.input for edge in crop)], on_read, [picture, *crop, *wishes], shown)
+    listen([field.input for field in expected], on_expect, [picture, *crop, *wishes], shown)
+    listen(details.select, on_correct, wishes, shown)
+    listen(pasted.input, on_paste, pasted, picture)
+    pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
+    listen(language.input, voice_field, language, voice)
+    listen([style.input, voice.change, rate.input], on_say, [picture, *wishes], shown)
+    listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
+    demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")
     _api(reader)
+
+
+def _forget(demo: gr.Blocks, session: str) -> None:
+    """Drop what Gradio itself keeps of a session: the last value of each component, the sound among them."""
+    demo.state_holder.session_data.pop(session, None)
+
+
+def _heading(level: int, name: str) -> None:
+    gr.HTML(I18N(name), html_template=f"<h{level}>${{value}}</h{level}>")
 
 
 def _live(role: str) -> gr.HTML:
@@ -166,14 +378,14 @@ def _live(role: str) -> gr.HTML:
 
 
 def _picture() -> gr.Image:
-    gr.HTML(f"<h2>{TEXT['picture']}</h2>")
+    _heading(2, "picture")
     return gr.Image(
         type="filepath",
         format="png",  # a camera's frames come in it; the default, WebP, is lossy
-        sources=["upload", "webcam", "clipboard"],
+        sources=["upload", "webcam"],  # bring.js pastes
         webcam_options=gr.WebcamOptions(mirror=False, constraints={"video": {"facingMode": {"ideal": "environment"}}}),
-        label=TEXT["picture"],
-        alt_text=TEXT["picture_alt"],
+        label=I18N("picture"),
+        alt_text=str(I18N("picture_alt")),
         show_label=False,
         buttons=[],
         height=240,
@@ -185,26 +397,52 @@ def _examples(picture: gr.Image) -> None:
     if not shown:
         return
     gr.set_static_paths(EXAMPLES)  # served from where they lie: copies would be deleted like any upload
-    gr.HTML(f"<h3>{TEXT['examples']}</h3>")
+    _heading(3, "examples")
     with gr.Row(elem_id="examples"):
         for path, text in shown:
-            button = gr.Button(TEXT["example"].format(text), icon=path, min_width=120)
+            button = gr.Button(f"{I18N('example')} {text}", icon=path, min_width=120)
             button.click(lambda path=path: str(path), None, picture, show_progress="hidden", api_visibility="private")
 
 
-def _wishes() -> list[Component]:
-    """The fields of `Wishes`, in their order."""
-    return [
-        gr.Radio(_choices(CHARSETS), value="", label=TEXT["charset"]),
-        gr.Number(label=TEXT["shortest"], precision=0, minimum=0, value=0),
-        gr.Number(label=TEXT["longest"], precision=0, minimum=0, value=0),
-        gr.Checkbox(label=TEXT["ignore_case"]),
-        gr.Radio(_choices(STYLES), value="spell", label=TEXT["style"]),
-    ]
+# Fields are Any below: Gradio makes their events at run time, where mypy does not see them.
 
 
-def _choices(labels: dict[str, str]) -> list[tuple[str, str]]:
-    return [(label, value) for value, label in labels.items()]
+def _crop() -> list[Any]:
+    """Sliders, not a frame to drag: they work by keyboard and touch alike, and the result shows what is left."""
+    with gr.Accordion(I18N("crop"), open=False):
+        edges = zip(("left", "top", "right", "bottom"), WHOLE, strict=True)
+        return [gr.Slider(0, 100, edge, step=1, label=I18N(name)) for name, edge in edges]
+
+
+def _expected() -> list[Any]:
+    """The first fields of `Wishes`, in their order."""
+    with gr.Accordion(I18N("expect"), open=False):
+        return [
+            gr.Radio([(str(I18N(text)), value) for text, value in CHARSETS.items()], value="", label=I18N("charset")),
+            gr.Textbox(label=I18N("own")),
+            gr.Number(label=I18N("shortest"), precision=0, minimum=0, value=0),
+            gr.Number(label=I18N("longest"), precision=0, minimum=0, value=0),
+            gr.Checkbox(label=I18N("ignore_case")),
+        ]
+
+
+def _said() -> list[Any]:
+    """The other fields of `Wishes`, in their order."""
+    with gr.Accordion(I18N("say"), open=False):
+        return [
+            gr.Radio([(str(I18N(style)), style) for style in STYLES], value="spell", label=I18N("style")),
+            gr.Radio([(name, code) for code, name in LANGUAGES.items()], value="en", label=I18N("language")),
+            gr.Dropdown([], label=I18N("voice")),
+            gr.Slider(*RATES, RATE, step=10, label=I18N("rate")),
+        ]
+
+
+def _keyboard() -> gr.Checkbox:
+    """The keys, and the switch that turns the single ones off."""
+    _heading(2, "keyboard")
+    for key, meaning in KEYS.items():
+        gr.HTML(I18N(meaning), html_template=f"<p><kbd>{key}</kbd> ${{value}}</p>")
+    return gr.Checkbox(True, label=I18N("shortcuts"), elem_id="shortcuts")
 
 
 def _api(reader: Future[Recognizer]) -> None:
@@ -220,13 +458,14 @@ def _api(reader: Future[Recognizer]) -> None:
         """Read a picture: its text, confidence, characters and alternatives."""
         # Gradio checks that a path is an upload only where it is marked as a file, so an unmarked one is refused.
         upload = FileData.model_validate(picture, context={"validate_meta": True})
+        wishes, texts = Wishes(charset, "", shortest, longest, ignore_case), TEXTS["en"]
         try:
-            wishes = Wishes(charset, shortest, longest, ignore_case)
-            return read_picture(reader, {"path": upload.path}, wishes)[1].as_dict()
+            opened_picture = opened({"path": upload.path}, texts)
+            return loaded(reader, texts).read(opened_picture, **wishes.constraints(texts)).as_dict()
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def speak(text: str, style: str = "spell", rate: int = 150) -> FileData:
+    def speak(text: str, style: str = "spell", rate: int = RATE) -> FileData:
         """Say a text, spelled ("spell"), with the ICAO alphabet ("phonetic") or as it stands ("plain"); gives a WAV."""
         try:
             wav = synthesize(words(text, style), rate)

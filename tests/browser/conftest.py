@@ -10,13 +10,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import gradio as gr
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
+from app import build_demo, launch_options
 from crnn.tabs.read import EXAMPLES, examples
 
 ROOT = Path(__file__).parent.parent.parent
@@ -94,6 +97,25 @@ def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 @pytest.fixture
+def serve(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Future[Any]], gr.Blocks]]:
+    """A function that serves the page with a given reader, within this process, at its `local_url`."""
+    served = []
+
+    def serve_page(reader: Future[Any]) -> gr.Blocks:
+        monkeypatch.setattr("app.load_reader", lambda checkpoint=None: reader)
+        demo = build_demo()
+        served.append((demo, reader))
+        demo.launch(**launch_options(), prevent_thread_lock=True, quiet=True)
+        return demo
+
+    yield serve_page
+    for demo, reader in served:
+        if not reader.done():
+            reader.set_exception(RuntimeError("The test is over."))  # lets go of the threads that wait
+        demo.close()
+
+
+@pytest.fixture
 def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
     """A function that opens the page as a given screen; at the end no other server may have been asked for anything."""
     pages: list[Page] = []
@@ -104,16 +126,24 @@ def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
         if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
             foreign.append(request.url)
 
-    def open_as(width: int = 1200, height: int = 900, dark: bool = False) -> Page:
+    def open_as(
+        width: int = 1200,
+        height: int = 900,
+        dark: bool = False,
+        language: str = "en",
+        clipboard: bool = False,
+        address: str = app.address,
+    ) -> Page:
         page = browser.new_page(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
-            permissions=["camera"],
+            locale=language,
+            permissions=["camera", *(["clipboard-read", "clipboard-write"] if clipboard else [])],
         )
         page.set_default_timeout(PATIENCE * 1000)
         pages.append(page)
         page.on("request", note)
-        page.goto(app.address)
+        page.goto(address)
         page.get_by_role("heading", level=1).wait_for()
         page.locator("#bring input[type=file]").wait_for(state="attached")
         return page
