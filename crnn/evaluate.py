@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.random import Generator
 
 from crnn.charset import NAMED
 from crnn.data import read_folder
-from crnn.decode import Character, Reading
+from crnn.decode import Reading
 from crnn.metrics import align, exact, points_into
 from crnn.recognizer import Recognizer
 from crnn.styles import STYLES
@@ -141,7 +142,8 @@ def _drops(reader: Recognizer, rng: Generator, drawing: Drawing, reading: Readin
     hidden = []
     for character, box in zip(reading.characters, drawing.boxes, strict=True):
         side = max(3, round(PATCH * float(box[3] - box[1])))
-        at = _peak(character, drawing.picture.shape[:2])
+        assert character.focus is not None
+        at = _attended(character.focus, drawing.picture.shape, side)
         hidden += [_hide(drawing.picture, at, side), _hide(drawing.picture, _elsewhere(rng, drawing, at, side), side)]
     readings = _read(reader, hidden)
     for number in range(len(reading.text)):
@@ -149,11 +151,10 @@ def _drops(reader: Recognizer, rng: Generator, drawing: Drawing, reading: Readin
         yield looked_at < other
 
 
-def _peak(character: Character, shape: tuple[int, ...]) -> np.ndarray:
-    """Row and column, in px, of the middle of the cell that was looked at most."""
-    assert character.focus is not None
-    cell = np.unravel_index(int(character.focus.argmax()), character.focus.shape)
-    return (np.array(cell) + 0.5) * shape / np.array(character.focus.shape)
+def _attended(focus: np.ndarray, shape: tuple[int, ...], side: int) -> np.ndarray:
+    """Row and column, in px of a picture (H, W, 3), of the middle of the square that holds most of a focus (h, w)."""
+    mass = cv2.blur(cv2.resize(focus, shape[1::-1]), (side, side), borderType=cv2.BORDER_CONSTANT)
+    return np.array(np.unravel_index(int(mass.argmax()), mass.shape)) + 0.5
 
 
 def _elsewhere(rng: Generator, drawing: Drawing, at: np.ndarray, side: int) -> np.ndarray:
