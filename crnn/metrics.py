@@ -140,8 +140,19 @@ def points_into(focus: NDArray[np.float32], box: Sequence[float], size: tuple[in
     """Whether a focus map's peak lies in a glyph's box ("pointing game", Zhang et al. 2016, section 4.2).
 
     `focus` is (h, w) over the whole picture, `box` is (x0, y0, x1, y1) in px, `size` is the picture's (width, height).
+    The peak is located within its cell, a sixth of the picture's height, by the cells beside it.
     """
-    return bool(_inside(focus.shape, box, size).flat[int(focus.argmax())])
+    (x0, y0, x1, y1), (y, x) = box, peak(focus)
+    height, width = focus.shape
+    return bool(x0 <= x * size[0] / width <= x1 and y0 <= y * size[1] / height <= y1)
+
+
+def peak(focus: NDArray[np.float32]) -> tuple[float, float]:
+    """Row and column of a map's peak, in cells: the centroid of the highest cell and its neighbours on each axis."""
+    row, column = (int(i) for i in np.unravel_index(int(focus.argmax()), focus.shape))
+    rows, columns = (np.arange(max(0, i - 1), min(n, i + 2)) for i, n in zip((row, column), focus.shape, strict=True))
+    upright, across = focus[rows, column], focus[row, columns]
+    return float((rows + 0.5) @ upright / upright.sum()), float((columns + 0.5) @ across / across.sum())
 
 
 def focus_within(focus: NDArray[np.float32], box: Sequence[float], size: tuple[int, int]) -> float:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from crnn.charset import NAMED
-from crnn.fonts import Font, find_fonts
 from crnn.metrics import points_into, score
 from crnn.recognizer import SHIPPED, Recognizer
 from crnn.synth import draw
@@ -35,24 +34,18 @@ def test_a_read_takes_less_than_a_second(reader: Recognizer) -> None:
     assert time.perf_counter() - started < 1
 
 
-@pytest.fixture(scope="module")
-def pip_fonts() -> tuple[Font, ...]:
-    """The fonts that every machine has."""
-    return tuple(font for font in find_fonts() if "site-packages" in font.path)
-
-
-def test_plain_pictures_are_nearly_all_read(reader: Recognizer, pip_fonts: tuple[Font, ...]) -> None:
+def test_plain_pictures_are_nearly_all_read(reader: Recognizer) -> None:
     rng = np.random.default_rng(2026)
-    drawings = [draw(rng, style="plain", fonts=pip_fonts) for _ in range(60)]
+    drawings = [draw(rng, style="plain") for _ in range(60)]
     readings = list(reader.read_many(drawing.picture for drawing in drawings))
     assert score("plain", [drawing.text for drawing in drawings], readings).exact >= 0.85
 
 
-def test_attention_points_at_the_glyph_that_is_read(reader: Recognizer, pip_fonts: tuple[Font, ...]) -> None:
+def test_attention_points_at_the_glyph_that_is_read(reader: Recognizer) -> None:
     rng = np.random.default_rng(2027)
     pointed = []
     for _ in range(40):
-        drawing = draw(rng, style="tilted", fonts=pip_fonts)
+        drawing = draw(rng, style="tilted")
         reading = reader.read(drawing.picture)
         if reading.text == drawing.text:
             size = (drawing.picture.shape[1], drawing.picture.shape[0])

@@ -18,6 +18,7 @@ from crnn.metrics import (
     exact,
     focus_within,
     mean,
+    peak,
     points_into,
     right_when_sure,
     score,
@@ -121,7 +122,9 @@ def test_the_mean_counts_each_set_the_same() -> None:
 
 def test_attention_points_into_the_glyphs_box() -> None:
     focus = np.array([[0.0, 0.1, 0.0, 0.0], [0.0, 0.1, 0.6, 0.2]], dtype=np.float32)
-    size = (80, 20)  # so a cell is 20 x 10 px, and the centre of the peak x = 50, y = 15
+    size = (80, 20)  # so a cell is 20 x 10 px, and the peak at x = 52.2, y = 15
+    assert peak(focus) == pytest.approx((1.5, (1.5 * 0.1 + 2.5 * 0.6 + 3.5 * 0.2) / 0.9))
+    assert peak(np.array([[2.0]], np.float32)) == (0.5, 0.5)
     assert points_into(focus, (42, 8, 58, 18), size)
     assert not points_into(focus, (20, 8, 45, 18), size)
     assert not points_into(focus, (42, 0, 58, 12), size)
