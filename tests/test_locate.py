@@ -86,7 +86,7 @@ class TwoViews:
         ]
         attention = torch.zeros(1, frames, 2, frames)
         attention[0, range(frames), 0, range(frames)] = 1  # each frame looks at itself, in the upper row
-        logits = torch.nn.functional.one_hot(torch.tensor(ids), self.config.classes) * self.certainty
+        logits = torch.nn.functional.one_hot(torch.tensor(ids), self.config.classes) * float(self.certainty)
         count = len(pixel_values)
         return CRNNOutput(logits=logits.repeat(count, 1, 1), attention=attention.repeat(count, 1, 1, 1))
 
