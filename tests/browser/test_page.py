@@ -215,17 +215,17 @@ def test_the_whole_job_by_keyboard(open_page: Callable[..., Page], upload: Uploa
     page.keyboard.press("Enter")
     expect(page.locator("#character-1")).to_have_attribute("aria-pressed", "true")
 
-    rival = page.locator("[data-rival][data-number='1']").first
-    letter = rival.get_attribute("data-rival")
+    rival = page.locator("[data-rival]").first
+    letter, number = rival.get_attribute("data-rival"), int(rival.get_attribute("data-number"))
     for _ in range(40):
         page.keyboard.press("Tab")
         if rival.evaluate("button => button === document.activeElement"):
             break
     page.keyboard.press("Enter")
     finished(page, "Corrected: ")
-    corrected = upload.text[0] + letter + upload.text[2:]
+    corrected = upload.text[:number] + letter + upload.text[number + 1 :]
     expect(page.locator("#result .text")).to_have_text(corrected)
-    expect(page.locator("#character-1")).to_be_focused()
+    expect(page.locator(f"#character-{number}")).to_be_focused()
 
     page.wait_for_function("document.querySelector('#result audio').currentTime > 0")
     page.keyboard.press("s")
