@@ -179,7 +179,8 @@ def _print_drawn(figures: OnDrawn, as_json: bool) -> None:
         print(json.dumps({"drawn": figures._asdict()}), flush=True)
         return
     print("Drawn pictures: " + ", ".join(f"{name} {share:.2f}" for name, share in figures.exact.items()))
-    print(f"case {figures.case:.4f}, pointing {figures.pointing:.4f}, deletion {figures.deletion:.4f}")
+    shares = {"case": figures.case, "pointing": figures.pointing, "deletion": figures.deletion}
+    print(", ".join(f"{name} {'-' if share is None else f'{share:.4f}'}" for name, share in shares.items()))
 
 
 def sheet(arguments: argparse.Namespace) -> int:

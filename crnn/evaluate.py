@@ -47,7 +47,7 @@ def read_labelled(reader: Recognizer, folder: Path) -> Labelled:
 
 
 class OnDrawn(NamedTuple):
-    """What a reader makes of drawn pictures; shares are of characters, but for `exact`.
+    """What a reader makes of drawn pictures; shares are of characters, but for `exact`; None where it read none.
 
     Attributes:
         exact: by style, the share of whole texts read right, ignoring case.
@@ -58,9 +58,9 @@ class OnDrawn(NamedTuple):
     """
 
     exact: dict[str, float]
-    case: float
-    pointing: float
-    deletion: float
+    case: float | None
+    pointing: float | None
+    deletion: float | None
 
 
 def on_drawn(reader: Recognizer, count: int, seed: int) -> OnDrawn:
@@ -83,7 +83,7 @@ def on_drawn(reader: Recognizer, count: int, seed: int) -> OnDrawn:
             if hits[number]:
                 pointed += _points(drawing, reading)
                 dropped += list(_drops(reader, rng, drawing, reading))
-    return OnDrawn(right, *(float(np.mean(values)) for values in (cases, pointed, dropped)))
+    return OnDrawn(right, *(float(np.mean(values)) if values else None for values in (cases, pointed, dropped)))
 
 
 def fit_calibration(reader: Recognizer, count: int, seed: int) -> tuple[float, float]:

@@ -164,7 +164,8 @@ def train(
         config: the model's shape, when from scratch.
 
     Returns:
-        The folder of the finished checkpoint (averaged weights).
+        The folder of the finished checkpoint: averaged weights, their confidence calibrated where all was drawn; labelled
+        folders keep the calibration of their start.
 
     Raises:
         ValueError: no usable picture, or nothing to resume; one sentence.

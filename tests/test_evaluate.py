@@ -111,3 +111,12 @@ def test_calibration_finds_the_line_that_the_answers_follow(monkeypatch: pytest.
     slope, offset = fit_calibration(doubter, 400, seed=0)
     assert (slope, offset) == (pytest.approx(0.5, abs=0.05), pytest.approx(1, abs=0.1))
     assert doubter.model.config.calibration == (9.0, 9.0)
+
+
+def test_a_reader_that_reads_nothing_has_no_shares_of_characters() -> None:
+    class Blind:
+        def read_many(self, pictures: Iterable[np.ndarray]) -> Iterator[Reading]:
+            yield from (Reading("", 0.5) for _ in pictures)
+
+    blind: Recognizer = Blind()  # type: ignore[assignment]
+    assert on_drawn(blind, 2, seed=0)[1:] == (None, None, None)
