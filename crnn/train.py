@@ -164,7 +164,7 @@ def train(
         config: the model's shape, when from scratch.
 
     Returns:
-        The folder of the finished checkpoint: averaged weights, their confidence calibrated where all was drawn; labelled
+        The folder of the finished checkpoint: averaged weights, their confidence calibrated if all was drawn; labelled
         folders keep the calibration of their start.
 
     Raises:
