@@ -109,16 +109,25 @@ def draw(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train on drawn pictures, or fine-tune on labelled folders, within a time budget."""
-    from crnn.train import train
+    if arguments.draw:
+        from crnn.train import train
 
-    finished = train(
-        arguments.output,
-        folders=arguments.folders,
-        start=arguments.start,
-        minutes=arguments.minutes,
-        resume=arguments.resume,
-        seed=arguments.seed,
-    )
+        if arguments.steps:
+            raise ValueError("--steps is for labelled folders; give --minutes with --draw.")
+        finished = train(arguments.output, arguments.start, arguments.minutes, arguments.resume, arguments.seed)
+    else:
+        from crnn.finetune import FineTuning, fine_tune
+
+        wishes = FineTuning(
+            start=arguments.start,
+            minutes=arguments.minutes,
+            steps=arguments.steps,
+            resume=arguments.resume,
+            seed=arguments.seed,
+            draw_share=arguments.draw_share,
+            layers=arguments.layers,
+        )
+        finished = fine_tune(arguments.folders, arguments.output, wishes)
     print(f"{finished}: trained")
     return 0
 
@@ -261,7 +270,14 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--draw", action="store_true", help="pictures drawn on the fly")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the checkpoint goes")
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT", help="fine-tune these weights")
-    parser.add_argument("--minutes", type=float, metavar="N", help="time budget (60, or that of the resumed run)")
+    parser.add_argument("--minutes", type=float, metavar="N", help="time budget (60 drawn, 5 on folders, or as begun)")
+    parser.add_argument("--steps", type=_count, metavar="N", help="a budget of steps instead, repeatable by the seed")
+    parser.add_argument(
+        "--draw-share", type=float, default=0.6, metavar="X", help="of folders' batches, drawn pictures (%(default)s)"
+    )
+    parser.add_argument(
+        "--layers", default="all", choices=("all", "head"), help="what to train on folders; head: no convolutions"
+    )
     parser.add_argument("--resume", action="store_true", help="go on where the run in DIR was stopped")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of drawing and training (%(default)s)")
 

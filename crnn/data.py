@@ -1,12 +1,9 @@
-"""Labelled pictures for training: folders, endless batches of drawn ones, and how they are put together."""
+"""Endless batches for training: drawn pictures with their alignment, and labelled ones of which few must teach much."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -14,13 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
+from crnn.augment import augment
 from crnn.charset import BLANK, Charset
-from crnn.image import PictureError, open_picture, prepare
+from crnn.image import Geometry, Picture, open_picture, prepare
+from crnn.intake import Example, frames_needed
 from crnn.model import IGNORED
+from crnn.splice import splice
 from crnn.styles import STYLES
 from crnn.synth import Drawing, draw
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 Batch = dict[str, Tensor]
 
 # Widths in frames of drawn batches, weighted by their count here: all pictures of a batch are equally wide, so that
@@ -29,44 +28,11 @@ BATCH_FRAMES = (16, 20, 24, 27, 30, 30, 32, 32, 34, 34, 36, 36, 38, 40, 44, 48, 
 EASY_STYLES = ("plain", "tilted")
 EASY_PICTURES = 60_000  # after so many pictures all styles are drawn; CTC finds no alignment in the hardest at first
 
-
-@dataclass(frozen=True)
-class Example:
-    """A picture file and what it says."""
-
-    path: Path
-    text: str
-
-
-def read_folder(folder: str | Path) -> list[Example]:
-    """The labelled pictures of a folder: its ``metadata.csv`` (columns ``file_name`` and ``text``), or else files named
-    ``LABEL.png`` or ``LABEL_1.png``.
-
-    Raises:
-        ValueError: there is no such folder, no picture in it, or ``metadata.csv`` lacks a column; one sentence.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"There is no folder {folder}; give a folder of labelled pictures.")
-    table = folder / "metadata.csv"
-    if table.exists():
-        examples = _read_table(table)
-    else:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURE_ENDINGS)
-        examples = [Example(file, re.sub(r"_\d+$", "", file.stem)) for file in files]
-    if not examples:
-        raise ValueError(
-            f"{folder} has no labelled pictures; give a metadata.csv with file_name,text or name pictures LABEL.png."
-        )
-    return examples
-
-
-def _read_table(table: Path) -> list[Example]:
-    with table.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if not {"file_name", "text"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{table} has the columns {reader.fieldnames}; it needs file_name and text.")
-        return [Example(table.parent / row["file_name"], row["text"]) for row in reader]
+KEPT_HEIGHT = 72  # px; higher labelled pictures are scaled down before they are changed
+ASPECTS = (1.3, 6.7)  # of pictures drawn beside labelled ones
+BUCKET = 8  # batches whose labelled pictures are sorted by width together
+SPLICE_SHARE = 0.5  # of the labelled ones get the end of another
+ALIKE_SHARE = 0.6  # of the drawn ones: of the kinds that are most like the labelled pictures
 
 
 def collate(pictures: Sequence[np.ndarray], texts: Sequence[str], charset: Charset) -> Batch:
@@ -151,20 +117,15 @@ class DrawnBatches(IterableDataset[Batch]):
             if frames_needed(drawing.text) <= frames:
                 drawings.append(drawing)
         pictures = [prepare(drawing.picture, self.height, self.stride) for drawing in drawings]
-        pictures = [p if p.shape[2] == frames * self.stride else _fit(p, frames * self.stride) for p in pictures]
+        pictures = [p if p.shape[2] == frames * self.stride else fit_width(p, frames * self.stride) for p in pictures]
         batch = collate(pictures, [drawing.text for drawing in drawings], self.charset)
         alignment = np.stack([align(drawing, frames, self.charset) for drawing in drawings])
         return batch | {"alignment": torch.from_numpy(alignment)}
 
 
-def _fit(picture: np.ndarray, width: int) -> np.ndarray:
+def fit_width(picture: np.ndarray, width: int) -> np.ndarray:
     """A prepared picture (3, H, any) at a width off by one frame through rounding: (3, H, width)."""
     return np.ascontiguousarray(cv2.resize(picture.transpose(1, 2, 0), (width, picture.shape[1])).transpose(2, 0, 1))
-
-
-def frames_needed(text: str) -> int:
-    """CTC needs a frame a character and a blank between equal neighbours."""
-    return len(text) + sum(a == b for a, b in zip(text, text[1:], strict=False))
 
 
 class PreparedPictures(Dataset[tuple[np.ndarray, str]]):
@@ -172,25 +133,6 @@ class PreparedPictures(Dataset[tuple[np.ndarray, str]]):
 
     def __init__(self, pairs: list[tuple[np.ndarray, str]]) -> None:
         self.pairs = pairs
-
-    @classmethod
-    def from_folders(
-        cls, folders: Sequence[str | Path], charset: Charset, height: int, stride: int
-    ) -> tuple[PreparedPictures, list[str]]:
-        """The usable pictures of labelled folders, and one sentence for each that is not usable."""
-        pairs, problems = [], []
-        for example in (example for folder in folders for example in read_folder(folder)):
-            try:
-                if not example.text:
-                    raise ValueError("it has no label.")
-                charset.encode(example.text)
-                picture = prepare(open_picture(example.path), height, stride)
-                if frames_needed(example.text) > picture.shape[2] // stride:
-                    raise ValueError(f"its label {example.text!r} is too long for a picture so narrow.")
-                pairs.append((picture, example.text))
-            except (PictureError, ValueError) as error:
-                problems.append(f"{example.path.name}: {error}")
-        return cls(pairs), problems
 
     @classmethod
     def drawn(cls, count: int, seed: int, height: int, stride: int) -> PreparedPictures:
@@ -206,3 +148,125 @@ class PreparedPictures(Dataset[tuple[np.ndarray, str]]):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, str]:
         return self.pairs[index]
+
+
+Key = tuple[int, int]  # number of a batch, and which part of it
+
+
+class LabelledBatches(IterableDataset[Key]):
+    """Endless batches of labelled pictures, changed each time, and of drawn ones.
+
+    Iterating gives keys, and :meth:`make` the batch of a key: the same seed and key, the same batch. So training can
+    go on at any batch, and of several processes each makes its own parts alone.
+
+    Args:
+        examples: labelled pictures, all readable.
+        charset: of the model.
+        height, stride: of the prepared pictures, px.
+        size: pictures a batch.
+        seed: of all changes and drawing.
+        draw_share: of each batch, drawn ones.
+        alike: probability of each style to be drawn where a picture shall be like the labelled ones.
+        partings: finds where the characters of a picture with this text part (:func:`crnn.splice.partings`).
+        parts: processes that share a batch.
+        start: number of the first batch.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        charset: Charset,
+        height: int,
+        stride: int,
+        size: int,
+        seed: int,
+        draw_share: float,
+        alike: dict[str, float],
+        partings: Callable[[Picture, str], np.ndarray],
+        parts: int = 1,
+        start: int = 0,
+    ) -> None:
+        self.charset, self.height, self.stride = charset, height, stride
+        self.size, self.seed, self.alike, self.parts, self.start = size, seed, alike, parts, start
+        self.pictures = [_lowered(open_picture(example.path)) for example in examples]
+        self.texts = [example.text for example in examples]
+        self.joinable = {
+            i: (picture, text, partings(picture, text))
+            for i, (picture, text) in enumerate(zip(self.pictures, self.texts, strict=True))
+            if len(text) > 1
+        }
+        self.widths = np.array([Geometry.of(picture, height, stride).prepared_width for picture in self.pictures])
+        self.drawn_from = sorted({c for text in self.texts for c in text if c.isascii() and c.isalnum()})
+        self.labelled = max(1, size - round(draw_share * size))
+
+    def __iter__(self) -> Iterator[Key]:
+        for number in itertools.count(self.start):
+            for part in range(self.parts):
+                yield number, part
+
+    def make(self, key: Key) -> Batch:
+        """One part of a batch, as :func:`collate` gives it, with its alignment."""
+        number, part = key
+        members = self._members(number)
+        width = int(np.clip(np.median(self.widths[members]), ASPECTS[0] * self.height, ASPECTS[1] * self.height))
+        width = width // self.stride * self.stride
+        pictures, texts, classes = [], [], []
+        for place in range(part, self.size, self.parts):
+            rng = np.random.default_rng((self.seed, 2, number, place))
+            if place < len(members):
+                picture, text = self._changed(rng, int(members[place]))
+                known = np.full(picture.shape[2] // self.stride, IGNORED)
+            else:
+                drawing = self._draw(rng, width)
+                picture, text = fit_width(prepare(drawing.picture, self.height, self.stride), width), drawing.text
+                known = align(drawing, width // self.stride, self.charset)
+            pictures.append(picture)
+            texts.append(text)
+            classes.append(known)
+        batch = collate(pictures, texts, self.charset)
+        alignment = np.full((len(texts), batch["pixel_values"].shape[3] // self.stride), IGNORED)
+        for row, known in zip(alignment, classes, strict=True):
+            row[: len(known)] = known
+        return batch | {"alignment": torch.from_numpy(alignment)}
+
+    def _members(self, number: int) -> np.ndarray:
+        """Which labelled pictures are in a batch: every one once in a round, those of like width together."""
+        count, size = len(self.texts), self.labelled
+        a_round, place = divmod(number, max(1, count // size))
+        rng = np.random.default_rng((self.seed, 1, a_round))
+        order = np.resize(rng.permutation(count), max(size, count // size * size))
+        chunks = [order[i : i + BUCKET * size] for i in range(0, len(order), BUCKET * size)]
+        order = np.concatenate([chunk[np.argsort(self.widths[chunk], kind="stable")] for chunk in chunks])
+        return order[place * size : (place + 1) * size]
+
+    def _changed(self, rng: np.random.Generator, i: int) -> tuple[np.ndarray, str]:
+        """A labelled picture, prepared, and its text; perhaps with the end of another, and changed in any case."""
+        picture, text = self.pictures[i], self.texts[i]
+        if len(text) > 1 and rng.random() < SPLICE_SHARE:
+            picture, text = splice(rng, self.joinable[i], self.joinable[int(rng.choice(list(self.joinable)))])
+        prepared = prepare(augment(rng, picture), self.height, self.stride)
+        if frames_needed(text) <= prepared.shape[2] // self.stride:
+            return prepared, text
+        return prepare(augment(rng, self.pictures[i]), self.height, self.stride), self.texts[i]
+
+    def _draw(self, rng: np.random.Generator, width: int) -> Drawing:
+        """A drawn picture whose text fits into the width, in px of prepared pictures."""
+        while True:
+            text = style = None
+            if self.alike and rng.random() < ALIKE_SHARE:
+                style = str(rng.choice(list(self.alike), p=list(self.alike.values())))
+                if self.drawn_from:
+                    like = self.texts[int(rng.integers(len(self.texts)))]
+                    text = "".join(rng.choice(self.drawn_from, len(like)))
+            drawing = draw(rng, text=text, style=style, aspect=width / self.height)
+            if frames_needed(drawing.text) <= width // self.stride:
+                return drawing
+
+
+def _lowered(picture: Picture) -> Picture:
+    """The picture (H, W, 3), at most `KEPT_HEIGHT` high: a phone's photo is slow to change, and large."""
+    h, w = picture.shape[:2]
+    if h <= KEPT_HEIGHT:
+        return picture
+    size = (max(1, round(w * KEPT_HEIGHT / h)), KEPT_HEIGHT)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.random import Generator
 
 from crnn.charset import NAMED
-from crnn.data import read_folder
 from crnn.decode import Reading
+from crnn.intake import read_folder
 from crnn.metrics import align, exact, points_into
 from crnn.recognizer import Recognizer
 from crnn.styles import STYLES
@@ -36,9 +36,9 @@ def read_labelled(reader: Recognizer, folder: Path) -> Labelled:
     """Read all pictures of a labelled folder; one that can't be used counts as read wrong.
 
     Raises:
-        ValueError: as :func:`crnn.data.read_folder`.
+        ValueError: as :func:`crnn.intake.read_folder`.
     """
-    examples = read_folder(folder)
+    examples = [example for example in read_folder(folder) if example.text]
     readings = [
         result if isinstance(result, Reading) else Reading("", 0.0)
         for result in reader.read_many(example.path for example in examples)

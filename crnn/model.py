@@ -150,6 +150,7 @@ class CRNNForCTC(PreTrainedModel):
         self.dropout = nn.Dropout(config.dropout)
         self.lstm = nn.LSTM(size, config.lstm_size, batch_first=True, bidirectional=True)
         self.head = nn.Linear(2 * config.lstm_size + size, config.classes)
+        self.frozen_norms = False  # few pictures say little of all others' means and variances
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -159,6 +160,28 @@ class CRNNForCTC(PreTrainedModel):
             nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+    def train(self, mode: bool = True) -> CRNNForCTC:
+        """As in torch, but for the norms' statistics while they are frozen."""
+        super().train(mode)
+        if self.frozen_norms:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    @torch.no_grad()
+    def add_characters(self, characters: str) -> None:
+        """Extend the head by characters that the charset lacks; the logits of all others stay as they are.
+
+        Each new class begins as the mean of the others, and so no more probable than they are.
+        """
+        old, known = self.head, len(self.config.charset) + 1
+        self.config.charset += characters
+        self.head = nn.Linear(old.in_features, known + len(characters)).to(old.weight.device)
+        for new, kept in ((self.head.weight, old.weight), (self.head.bias, old.bias)):
+            new[:known] = kept
+            new[known:] = kept[1:].mean(dim=0)
 
     def forward(
         self,
@@ -196,7 +219,7 @@ class CRNNForCTC(PreTrainedModel):
         if labels is not None:
             loss = ctc_loss(logits, labels, self._frames(logits, widths))
         if loss is not None and alignment is not None:
-            loss = loss + F.cross_entropy(logits.flatten(0, 1), alignment.flatten(), ignore_index=IGNORED)
+            loss = loss + alignment_loss(logits, alignment)
         return CRNNOutput(loss=loss, logits=logits, attention=attention)
 
     def _read_sequence(self, context: Tensor, widths: Tensor | None) -> Tensor:
@@ -249,3 +272,17 @@ def ctc_loss(logits: Tensor, labels: Tensor, frames: Tensor) -> Tensor:
         )
     log_probs = logits.log_softmax(-1).transpose(0, 1)  # (T, N, C)
     return F.ctc_loss(log_probs, labels, frames, lengths, blank=BLANK, reduction="mean")
+
+
+def alignment_loss(logits: Tensor, alignment: Tensor) -> Tensor:
+    """Cross entropy of the frames whose class is known: for each picture their mean, and of these the batch's.
+
+    Like this every picture weighs the same, and a batch that is split evenly among processes has the mean of theirs.
+
+    Args:
+        logits: (N, T, C) float32.
+        alignment: (N, T) class ids, or ``IGNORED``.
+    """
+    each = F.cross_entropy(logits.transpose(1, 2), alignment, ignore_index=IGNORED, reduction="none")  # (N, T)
+    known = (alignment != IGNORED).sum(dim=1).clamp(min=1)  # (N,)
+    return (each.sum(dim=1) / known).mean()

@@ -1,19 +1,19 @@
-"""Training and fine-tuning on ``transformers.Trainer``: fits a time budget, averages weights, can be resumed."""
+"""Training on drawn pictures with ``transformers.Trainer``: fits a budget, averages weights, can be resumed."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import EvalPrediction, get_last_checkpoint
+from transformers.trainer_utils import EvalPrediction
 
 from crnn.charset import BLANK, Charset
 from crnn.config import CRNNConfig
@@ -23,31 +23,40 @@ from crnn.model import CRNNForCTC
 from crnn.recognizer import Recognizer
 
 BATCH_SIZE = 64
-LEARNING_RATE = 1.5e-3  # at its peak, on drawn pictures
-FINE_TUNING_RATE = 3e-4  # on labelled folders
+MINUTES = 60.0
+LEARNING_RATE = 1.5e-3  # at its peak
 WARM_UP = 0.03  # share of the time budget
 EMA_DECAY = 0.999  # the weights are averaged over about the last thousand steps; over fewer at first
 CHECKPOINT_MINUTES = 4.0
 EVALUATION_PICTURES = 400
-CALIBRATION_PICTURES = 40  # of each style; labelled folders are too small for it and keep that of the start
+CALIBRATION_PICTURES = 40  # of each style
 EVALUATION_SEED = 1_000_003  # no training seed comes near
 
 
 class Clock:
-    """How much of the time budget is spent, over all runs of a resumed training."""
+    """How much of a budget of minutes, or of steps, is spent, over all runs of a resumed training.
 
-    def __init__(self, minutes: float, spent_s: float = 0.0) -> None:
-        self.budget_s = minutes * 60
+    It stands still between ticks, and shows the same on all processes of a distributed training.
+    """
+
+    def __init__(self, minutes: float, steps: int | None = None, spent_s: float = 0.0) -> None:
+        self.minutes, self.steps, self.spent_s = minutes, steps, spent_s
         self._started = time.monotonic() - spent_s
 
-    @property
-    def spent_s(self) -> float:
-        return time.monotonic() - self._started
+    def start(self) -> None:
+        """Count from now on: what came before belongs to no budget."""
+        self._started = time.monotonic() - self.spent_s
 
-    @property
-    def share(self) -> float:
-        """Of the budget, 0 to 1."""
-        return min(1.0, self.spent_s / self.budget_s)
+    def tick(self) -> None:
+        """Look at the time; the first process's counts."""
+        spent = torch.tensor(time.monotonic() - self._started, dtype=torch.float64)
+        if torch.distributed.is_initialized():
+            torch.distributed.broadcast(spent, 0)
+        self.spent_s = float(spent)
+
+    def share(self, step: int) -> float:
+        """Of the budget that is spent after so many steps, 0 to 1."""
+        return min(1.0, step / self.steps if self.steps else self.spent_s / (self.minutes * 60))
 
 
 def rate(share: float) -> float:
@@ -60,63 +69,84 @@ def rate(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
 
-def average(averaged: Any, current: Any, count: Any) -> None:
-    """Move the averaged tensors towards the current ones; a young average forgets faster: its start is worth little."""
-    decay = min(EMA_DECAY, (1 + float(count)) / (10 + float(count)))
-    get_ema_multi_avg_fn(decay)(averaged, current, count)
-
-
 class Averaging(TrainerCallback):
     """Keeps a moving average of the weights, which reads better than any single step's (Polyak and Juditsky, 1992)."""
 
     FILE = "averaged.pt"
 
-    def __init__(self, model: CRNNForCTC) -> None:
+    def __init__(self, model: CRNNForCTC, longest: float = EMA_DECAY) -> None:
+        def average(averaged: Any, current: Any, count: Any) -> None:
+            """A young average forgets faster: its start is worth little."""
+            decay = min(longest, (1 + float(count)) / (10 + float(count)))
+            get_ema_multi_avg_fn(decay)(averaged, current, count)
+
         self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The averaged ones, under the model's own names."""
+        return self.averaged.module.state_dict()
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, model: Any = None, **kwargs: Any) -> None:
         self.averaged.update_parameters(model)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        torch.save(self.averaged.state_dict(), folder / self.FILE)
+        if state.is_world_process_zero:
+            torch.save(self.averaged.state_dict(), interim(args, state) / self.FILE)
 
     def load(self, checkpoint: str) -> None:
         self.averaged.load_state_dict(torch.load(Path(checkpoint) / self.FILE, weights_only=True))
 
 
 class Budget(TrainerCallback):
-    """Stops when the time is up, saves and evaluates every few minutes, and says how it goes."""
+    """Stops when the budget is spent, and saves every few minutes."""
 
     FILE = "clock.json"
 
-    def __init__(self, clock: Clock, batch_size: float) -> None:
-        self.clock, self.batch_size = clock, batch_size
+    def __init__(self, clock: Clock, save_minutes: float, evaluate: bool) -> None:
+        self.clock, self.save_minutes, self.evaluate = clock, save_minutes, evaluate
         self.saved_s = clock.spent_s
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.clock.start()
+
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        due = self.clock.spent_s - self.saved_s > CHECKPOINT_MINUTES * 60
-        if self.clock.share >= 1:
-            control.should_training_stop = due = True
-        if due:
+        self.clock.tick()
+        if self.clock.share(state.global_step) >= 1:
+            control.should_training_stop = True
+        if control.should_training_stop or self.clock.spent_s - self.saved_s > self.save_minutes * 60:
             self.saved_s = self.clock.spent_s
-            control.should_save = control.should_evaluate = True
+            control.should_save = True
+            control.should_evaluate = self.evaluate
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
-        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        spent = {"spent_s": self.clock.spent_s, "minutes": self.clock.budget_s / 60}
-        (folder / self.FILE).write_text(json.dumps(spent))
+        if state.is_world_process_zero:
+            budget = {"spent_s": self.clock.spent_s, "minutes": self.clock.minutes, "steps": self.clock.steps}
+            beside = interim(args, state) / "clock.new"
+            beside.write_text(json.dumps(budget))
+            beside.replace(beside.with_name(self.FILE))  # at once: what has a clock is whole
+
+
+class Report(TrainerCallback):
+    """Says in words how it goes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
 
     def on_log(
         self, args: Any, state: TrainerState, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
     ) -> None:
-        spent, total = self.clock.spent_s / 60, self.clock.budget_s / 60
+        spent, total = self.clock.spent_s / 60, self.clock.minutes
         figures = {k: v for k, v in (logs or {}).items() if k in ("loss", "eval_exact", "eval_loss")}
         said = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in figures.items())
         if said:
-            left = max(0.0, total - spent)
-            pictures = round(state.global_step * self.batch_size)
+            left, pictures = max(0.0, total - spent), state.global_step * BATCH_SIZE
             print(f"{spent:.1f} of {total:.0f} minutes ({left:.0f} left), {pictures:,} pictures: {said}", flush=True)
+
+
+def interim(args: TrainingArguments, state: TrainerState) -> Path:
+    """The folder of the interim checkpoint that is being saved."""
+    return Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
 
 
 class CTCTrainer(Trainer):
@@ -129,14 +159,23 @@ class CTCTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """A schedule that follows the clock, whatever the number of steps."""
         chosen: Any = optimizer or self.optimizer
-        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(chosen, lambda _: rate(self.clock.share))
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(chosen, lambda step: rate(self.clock.share(step)))
         return self.lr_scheduler
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As in transformers; a callback that has `on_loss` gets each step's loss, the mean over all processes."""
+        loss = super().training_step(*args, **kwargs)
+        mean = float(self.accelerator.reduce(loss, "mean"))
+        for callback in self.callback_handler.callbacks:
+            if hasattr(callback, "on_loss"):
+                callback.on_loss(mean)
+        return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluate the averaged weights; the training's own stand in their place again afterwards."""
         model: Any = self.model
         current = {name: value.clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(self.averaging.averaged.module.state_dict())
+        model.load_state_dict(self.averaging.weights)
         try:
             return super().evaluate(*args, **kwargs)
         finally:
@@ -145,18 +184,16 @@ class CTCTrainer(Trainer):
 
 def train(
     output: str | Path,
-    folders: Sequence[str | Path] = (),
     start: str | Path | None = None,
     minutes: float | None = None,
     resume: bool = False,
     seed: int = 0,
     config: CRNNConfig | None = None,
 ) -> Path:
-    """Train on drawn pictures, or fine-tune on labelled folders.
+    """Train on drawn pictures; :func:`crnn.finetune.fine_tune` trains on labelled ones.
 
     Args:
         output: folder for the checkpoint; interim ones go below it, TensorBoard logs to its ``runs``.
-        folders: labelled pictures; none: draw them.
         start: a checkpoint to go on from; None: from scratch.
         minutes: time budget; the learning rate's schedule fits it. None: 60, or what a resumed run was begun with.
         resume: go on with the last interim checkpoint of ``output``.
@@ -164,88 +201,69 @@ def train(
         config: the model's shape, when from scratch.
 
     Returns:
-        The folder of the finished checkpoint: averaged weights, their confidence calibrated if all was drawn; labelled
-        folders keep the calibration of their start.
+        The folder of the finished checkpoint: averaged weights, their confidence calibrated.
 
     Raises:
-        ValueError: no usable picture, or nothing to resume; one sentence.
+        ValueError: nothing to resume; one sentence.
     """
     output = Path(output)
-    last = get_last_checkpoint(str(output)) if resume and output.is_dir() else None
-    if resume and last is None:
-        raise ValueError(f"{output} has no interim checkpoint to resume; leave --resume out to begin anew.")
+    last = last_checkpoint(output) if resume else None
     torch.manual_seed(seed)
     model = CRNNForCTC.from_pretrained(start) if start else CRNNForCTC(config or CRNNConfig())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
     averaging = Averaging(model)
-    before = _progress(last)
-    clock = Clock(minutes or before["minutes"], before["spent_s"])
+    clock, done = Clock(MINUTES), 0
     if last:
+        clock, done = progress(last)
         averaging.load(last)
-    charset = Charset(model.config.charset)
-    data, evaluation = _data(folders, model.config, charset, seed, before["steps"] * BATCH_SIZE, easy=start is None)
-    budget = Budget(clock, BATCH_SIZE if isinstance(data, DrawnBatches) else _mean_batch(len(data)))
+    clock.minutes = minutes or clock.minutes
+    config, charset = model.config, Charset(model.config.charset)
     trainer = CTCTrainer(
         clock,
         averaging,
         model=model,
-        args=_arguments(output, seed, isinstance(data, DrawnBatches), FINE_TUNING_RATE if folders else LEARNING_RATE),
-        train_dataset=data,
-        eval_dataset=evaluation,
+        args=arguments(output, seed, LEARNING_RATE, workers=12 if torch.cuda.is_available() else 2),
+        train_dataset=DrawnBatches(
+            charset, config.height, config.stride, BATCH_SIZE, seed, done * BATCH_SIZE, easy=start is None
+        ),
+        eval_dataset=PreparedPictures.drawn(EVALUATION_PICTURES, EVALUATION_SEED, config.height, config.stride),
         data_collator=_Collator(charset),
         compute_metrics=exact_match,
         preprocess_logits_for_metrics=lambda outputs, labels: outputs[0].argmax(-1),
-        callbacks=[averaging, budget],
+        callbacks=[averaging, Budget(clock, CHECKPOINT_MINUTES, evaluate=True), Report(clock)],
     )
-    trainer.remove_callback(PrinterCallback)  # Budget says it in words
+    trainer.remove_callback(PrinterCallback)  # Report says it in words
     trainer.train(resume_from_checkpoint=last)
     figures = trainer.evaluate()
-    model.load_state_dict(averaging.averaged.module.state_dict())
-    if not folders:
-        model.config.calibration = fit_calibration(Recognizer(model), CALIBRATION_PICTURES, EVALUATION_SEED)
+    model.load_state_dict(averaging.weights)
+    model.config.calibration = fit_calibration(Recognizer(model), CALIBRATION_PICTURES, EVALUATION_SEED)
     model.save_pretrained(output)
     history = {
         "seed": seed,
-        "minutes": clock.budget_s / 60,
-        "pictures": round(trainer.state.global_step * budget.batch_size),
+        "minutes": clock.minutes,
+        "pictures": trainer.state.global_step * BATCH_SIZE,
         **figures,
     }
     (output / "training.json").write_text(json.dumps({**history, "log": trainer.state.log_history}, indent=1))
     return output
 
 
-def _data(
-    folders: Sequence[str | Path], config: CRNNConfig, charset: Charset, seed: int, drawn: int, easy: bool
-) -> tuple[DrawnBatches | PreparedPictures, PreparedPictures]:
-    if not folders:
-        evaluation = PreparedPictures.drawn(EVALUATION_PICTURES, EVALUATION_SEED, config.height, config.stride)
-        return DrawnBatches(charset, config.height, config.stride, BATCH_SIZE, seed, drawn, easy), evaluation
-    pictures, problems = PreparedPictures.from_folders(folders, charset, config.height, config.stride)
-    for problem in problems:
-        print(f"Left out {problem}")
-    if len(pictures) < 2:
-        raise ValueError(f"{len(pictures)} of {len(problems) + len(pictures)} pictures can be used; give at least 2.")
-    order = np.random.default_rng(seed).permutation(len(pictures))
-    held_out = max(1, len(order) // 10)
-    part = [[pictures[i] for i in ids] for ids in (order[held_out:], order[:held_out])]
-    return PreparedPictures(part[0]), PreparedPictures(part[1])
+def last_checkpoint(output: Path) -> str:
+    """The latest whole interim checkpoint below a folder. Raises ValueError where there is none."""
+    whole = [clock.parent for clock in output.glob(f"checkpoint-*/{Budget.FILE}")]  # the clock is written last
+    if not whole:
+        raise ValueError(f"{output} has no interim checkpoint to resume; leave --resume out to begin anew.")
+    return str(max(whole, key=lambda folder: int(folder.name.rpartition("-")[2])))
 
 
-def _progress(checkpoint: str | None) -> dict[str, Any]:
-    """How far an interim checkpoint's run had come: spent_s, steps, and the minutes it was begun with."""
-    if checkpoint is None:
-        return {"spent_s": 0.0, "steps": 0, "minutes": 60.0}
+def progress(checkpoint: str) -> tuple[Clock, int]:
+    """The clock of an interim checkpoint's run, and how many steps it had done."""
     clock, state = (json.loads((Path(checkpoint) / name).read_text()) for name in (Budget.FILE, "trainer_state.json"))
-    return {**clock, "steps": state["global_step"]}
-
-
-def _mean_batch(pictures: int) -> float:
-    """Pictures a step when so many are gone through in batches, of which the last may be smaller."""
-    return pictures / math.ceil(pictures / BATCH_SIZE)
+    return Clock(**clock), state["global_step"]
 
 
 class _Collator:
-    """Drawn batches come ready, one a step; labelled pictures are put together here."""
+    """Drawn batches come ready, one a step; the pictures of the evaluation are put together here."""
 
     def __init__(self, charset: Charset) -> None:
         self.charset = charset
@@ -257,12 +275,20 @@ class _Collator:
         return collate(pictures, texts, self.charset)
 
 
-def _arguments(output: Path, seed: int, drawn: bool, peak: float) -> TrainingArguments:
+def arguments(output: Path, seed: int, peak: float, workers: int) -> TrainingArguments:
+    """The Trainer's settings, for datasets whose items are whole batches.
+
+    Args:
+        output: folder of the checkpoints.
+        seed: of dropout.
+        peak: learning rate after the warm-up.
+        workers: processes that make batches.
+    """
     gpu = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(output),
         max_steps=10**7,  # the clock ends it
-        per_device_train_batch_size=1 if drawn else BATCH_SIZE,
+        per_device_train_batch_size=1,
         per_device_eval_batch_size=BATCH_SIZE,
         learning_rate=peak,
         weight_decay=0.02,
@@ -274,9 +300,10 @@ def _arguments(output: Path, seed: int, drawn: bool, peak: float) -> TrainingArg
         save_strategy="no",  # Budget saves and evaluates by the clock
         eval_strategy="no",
         save_total_limit=2,
-        dataloader_num_workers=(12 if gpu else 2) if drawn else 0,
-        dataloader_prefetch_factor=4 if drawn else None,
+        dataloader_num_workers=workers,
+        dataloader_prefetch_factor=4 if workers else None,
         ignore_data_skip=True,
+        accelerator_config={"dispatch_batches": False},  # each process takes its own items
         remove_unused_columns=False,
         label_names=["labels"],
         seed=seed,

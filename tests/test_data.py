@@ -1,51 +1,17 @@
-"""Labelled folders and batches."""
+"""Batches of drawn pictures, and where their glyphs stand."""
 
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
-from PIL import Image
 
 from crnn.charset import BLANK, NAMED, Charset
-from crnn.data import DrawnBatches, PreparedPictures, align, collate, frames_needed, read_folder
+from crnn.data import DrawnBatches, align, collate
+from crnn.intake import frames_needed
 from crnn.model import IGNORED
 from crnn.synth import Drawing
 
 CHARSET = Charset(NAMED["alphanumeric"])
-
-
-def save_picture(path: Path, width: int = 120) -> None:
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, width, 3), np.uint8)).save(path)
-
-
-def test_labels_come_from_the_table_or_the_names(tmp_path: Path) -> None:
-    for name in ("ab1.png", "ab1_2.png", "notes.txt"):
-        save_picture(tmp_path / name) if name.endswith("png") else (tmp_path / name).write_text("no picture")
-    assert [(e.path.name, e.text) for e in read_folder(tmp_path)] == [("ab1.png", "ab1"), ("ab1_2.png", "ab1")]
-    (tmp_path / "metadata.csv").write_text("file_name,text\nab1.png,XY9\n", encoding="utf-8-sig")
-    assert [(e.path.name, e.text) for e in read_folder(tmp_path)] == [("ab1.png", "XY9")]
-
-
-def test_a_folder_without_labels_says_what_it_needs(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no labelled pictures; give a metadata.csv"):
-        read_folder(tmp_path)
-    with pytest.raises(ValueError, match="There is no folder"):
-        read_folder(tmp_path / "nowhere")
-    (tmp_path / "metadata.csv").write_text("name,label\na.png,a\n")
-    with pytest.raises(ValueError, match="it needs file_name and text"):
-        read_folder(tmp_path)
-
-
-def test_unusable_pictures_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
-    for name, width in (("good.png", 120), ("bad-label.png", 120), ("waytoolongforthis.png", 30)):
-        save_picture(tmp_path / name, width)
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG nothing more")
-    pictures, problems = PreparedPictures.from_folders([tmp_path], CHARSET, 48, 4)
-    assert [text for _, text in pictures.pairs] == ["good"]
-    assert len(problems) == 3
-    assert all(any(word in problem for problem in problems) for word in ("'-'", "too long", "broken.png"))
 
 
 def test_a_batch_is_padded_to_the_widest() -> None:
@@ -87,7 +53,3 @@ def test_drawn_batches_are_seeded_and_every_label_fits() -> None:
         assert batch["alignment"].shape == (8, width // 4)
         for label in batch["labels"]:
             assert frames_needed(CHARSET.decode([int(i) for i in label if i != BLANK])) <= width // 4
-
-
-def test_equal_neighbours_need_a_frame_between() -> None:
-    assert [frames_needed(text) for text in ("", "a", "ab", "aab", "aaa")] == [0, 1, 2, 4, 5]

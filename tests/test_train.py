@@ -103,10 +103,6 @@ def test_the_rate_warms_up_and_ends_at_zero() -> None:
     assert 1 <= peak <= 5 and np.all(np.diff(rates[peak:]) <= 0)
 
 
-def test_a_step_counts_the_pictures_it_has() -> None:
-    assert [training._mean_batch(count) for count in (2, 64, 100, 130)] == [2, 64, 50, 130 / 3]
-
-
 def test_paths_collapse_to_texts() -> None:
     assert collapse(np.array([0, 1, 1, 0, 1, 2, 2, 0])) == [1, 1, 2]
     assert collapse(np.array([], int)) == []

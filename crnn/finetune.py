@@ -1,0 +1,233 @@
+"""Fine-tuning on labelled pictures: few of one's own, changed at random, beside drawn ones of all and alike kinds."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed
+from transformers import PrinterCallback
+from transformers.utils import logging
+
+from crnn.charset import Charset
+from crnn.config import CRNNConfig
+from crnn.data import LabelledBatches
+from crnn.decode import Reading
+from crnn.fonts import find_fonts
+from crnn.image import open_picture
+from crnn.intake import Example, examine, read_folder, split
+from crnn.likeness import families_like
+from crnn.metrics import confusions
+from crnn.model import CRNNForCTC
+from crnn.splice import partings
+from crnn.train import LEARNING_RATE, Averaging, Budget, Clock, CTCTrainer, arguments, last_checkpoint, progress
+from crnn.watch import Journal, Watch, scores
+
+BATCH_SIZE = 48
+FINE_TUNING_RATE = 5e-4  # at its peak
+AVERAGED = 0.98  # the weights are averaged over about the last fifty steps
+MINUTES = 5.0
+DRAW_SHARE = 0.6  # of a batch: drawn pictures keep what was learnt before, and those of alike kinds teach more of it
+HELD_OUT, MOST_HELD_OUT = 0.15, 100  # share and number of labelled pictures that are kept for measuring
+SAVE_MINUTES = 0.5
+CONFUSIONS = 10  # pairs that are told
+LAYERS = ("all", "head")
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How to fine-tune.
+
+    Attributes:
+        start: a checkpoint to go on from; characters that it lacks are added to its head. None: from scratch.
+        minutes: time budget; None: `MINUTES`, or what a resumed run was begun with.
+        steps: a budget of steps in its place: the same seed then gives the same weights.
+        resume: go on with the last interim checkpoint.
+        seed: of the split, all changes and all drawing.
+        draw_share: of each batch, drawn pictures, at least 0 and below 1.
+        layers: "all", or "head" for all but the convolutions.
+        config: the model's shape, when from scratch.
+
+    Raises:
+        ValueError: a value is out of its range; one sentence.
+    """
+
+    start: str | Path | None = None
+    minutes: float | None = None
+    steps: int | None = None
+    resume: bool = False
+    seed: int = 0
+    draw_share: float = DRAW_SHARE
+    layers: str = "all"
+    config: CRNNConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.layers not in LAYERS:
+            raise ValueError(f"The layers to train are {self.layers!r}; give one of {', '.join(LAYERS)}.")
+        if not 0 <= self.draw_share < 1:
+            raise ValueError(f"The share of drawn pictures is {self.draw_share}; give one from 0 to 0.9.")
+        if self.minutes is not None and not self.minutes > 0:
+            raise ValueError(f"The time budget is {self.minutes} minutes; give more than 0.")
+
+
+def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTuning | None = None) -> Path:
+    """Train on labelled pictures, and tell how it goes in ``progress.jsonl``, an event a line.
+
+    A part of them is held out to measure on; the weights that give it the lowest loss are kept. An empty file ``stop``
+    in ``output``, or an interrupt, ends it before its time with the best so far. Started by ``torchrun`` or
+    ``accelerate launch``, the processes share each batch.
+
+    Args:
+        folders: labelled pictures (:func:`crnn.intake.read_folder`).
+        output: folder for the checkpoint; interim ones go below it, TensorBoard logs to its ``runs``.
+        wishes: how; None: from scratch.
+
+    Returns:
+        The folder of the finished checkpoint. It keeps the calibration of its start.
+
+    Raises:
+        ValueError: too few usable pictures, nothing to resume, or another training in ``output``; one sentence.
+    """
+    wishes, output = wishes or FineTuning(), Path(output)
+    journal = Journal(output)
+    if journal.finished():
+        raise ValueError(f"{output} holds a finished training already; give another folder.")
+    if journal.path.exists() and not wishes.resume:
+        raise ValueError(f"{output} holds a training already; give another folder, or --resume to go on with it.")
+    output.mkdir(parents=True, exist_ok=True)
+    logging.disable_progress_bar()
+    try:
+        return _fine_tune(folders, output, wishes, journal)
+    except ValueError as error:
+        journal.write("error", sentence=str(error))
+        raise
+
+
+def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, journal: Journal) -> Path:
+    last = last_checkpoint(output) if wishes.resume else None
+    torch.manual_seed(wishes.seed)
+    model = CRNNForCTC.from_pretrained(wishes.start) if wishes.start else CRNNForCTC(wishes.config or CRNNConfig())
+    training, held_out, new = _pictures(folders, model.config, wishes.seed, journal)
+    if new:
+        model.add_characters(new)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
+    model.frozen_norms = wishes.start is not None
+    model.backbone.requires_grad_(wishes.layers == "all")
+    averaging = Averaging(model, AVERAGED)
+    clock, done = Clock(MINUTES), 0
+    if last:
+        clock, done = progress(last)
+        averaging.load(last)
+    clock.minutes, clock.steps = wishes.minutes or clock.minutes, wishes.steps or clock.steps
+    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out)
+    if last:
+        watch.load(last)
+    settings = arguments(output, wishes.seed, FINE_TUNING_RATE if wishes.start else LEARNING_RATE, workers=0)
+    watch.reader.model.load_state_dict(watch.first)
+    alike: dict[str, float] = {}
+    if wishes.draw_share:
+        find_fonts()  # takes seconds the first time, which no budget shall pay
+        alike = families_like(watch.reader.model, [open_picture(example.path) for example in training], wishes.seed)
+    batches = LabelledBatches(
+        training, watch.reader.charset, model.config.height, model.config.stride, BATCH_SIZE, wishes.seed,
+        wishes.draw_share, alike, partial(partings, watch.reader.model), settings.world_size, done,
+    )  # fmt: skip
+    trainer = CTCTrainer(
+        clock,
+        averaging,
+        model=model,
+        args=settings,
+        train_dataset=batches,
+        data_collator=lambda keys: batches.make(keys[0]),
+        callbacks=[averaging, watch, Budget(clock, SAVE_MINUTES, evaluate=False)],
+    )
+    trainer.remove_callback(PrinterCallback)  # the journal says it in words
+    journal.write(
+        "start", time=time.time(), minutes=clock.minutes, steps=clock.steps, pictures=len(training),
+        held_out=len(held_out), new_characters=new, resumed=wishes.resume, spent_s=clock.spent_s,
+    )  # fmt: skip
+    before = watch.readings(watch.first)
+    if not last:
+        journal.write("before", **scores(held_out, before))
+    trainer.train(resume_from_checkpoint=last)
+    after = watch.readings(watch.best)
+    if trainer.is_world_process_zero():
+        model.load_state_dict(watch.best)
+        model.save_pretrained(output)
+        figures = {"before": scores(held_out, before), "after": scores(held_out, after)}
+        card = _card(wishes.start, len(training), len(held_out), clock, figures)
+        (output / "README.md").write_text(card, encoding="utf-8")
+        watch.stop.unlink(missing_ok=True)
+        for interim in output.glob("checkpoint-*"):  # nothing is left to resume
+            shutil.rmtree(interim)
+        journal.write(
+            "done", reason=watch.reason, spent_s=clock.spent_s, **figures, held_out=_table(held_out, before, after),
+            confusions_before=_confused(held_out, before), confusions_after=_confused(held_out, after),
+        )  # fmt: skip
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return output
+
+
+def _pictures(
+    folders: Sequence[str | Path], config: CRNNConfig, seed: int, journal: Journal
+) -> tuple[list[Example], list[Example], str]:
+    """The usable pictures to train on and to measure on, and characters that the model lacks."""
+    brought = [example for folder in folders for example in read_folder(folder)]
+    examined = examine(brought, Charset(config.charset), config.height, config.stride)
+    for problem in examined.problems:
+        journal.say(f"Left out {problem.file}: {problem.sentence}")
+    if len(examined.usable) < 2:
+        raise ValueError(
+            f"{len(examined.usable)} of the {len(brought)} pictures can be used for training; "
+            "give at least 2 with different texts."
+        )
+    training, held_out = split(examined.usable, min(HELD_OUT, MOST_HELD_OUT / len(examined.usable)), seed)
+    return training, held_out, examined.new_characters
+
+
+def _table(examples: Sequence[Example], before: Sequence[Reading], after: Sequence[Reading]) -> list[dict[str, Any]]:
+    """Each held-out picture with what was read in it before and after."""
+    return [
+        {
+            "file": str(example.path), "text": example.text, "before": old.text, "after": new.text,
+            "before_confidence": old.confidence, "after_confidence": new.confidence,
+        }
+        for example, old, new in zip(examples, before, after, strict=True)
+    ]  # fmt: skip
+
+
+def _confused(examples: Sequence[Example], readings: Sequence[Reading]) -> list[list[Any]]:
+    pairs = confusions([example.text for example in examples], [reading.text for reading in readings])
+    return [[true, got, times] for (true, got), times in pairs.most_common(CONFUSIONS)]
+
+
+def _card(start: str | Path | None, training: int, held_out: int, clock: Clock, figures: dict[str, Any]) -> str:
+    """The model card of a fine-tuned checkpoint."""
+    before, after = figures["before"], figures["after"]
+    begun = f"from `{Path(str(start)).name}`" if start else "from scratch"
+    return f"""---
+library_name: transformers
+pipeline_tag: image-to-text
+tags: [ocr, captcha, crnn, ctc]
+---
+
+# A fine-tuned reader of distorted text
+
+Trained by `python -m crnn train`, {begun}, on {training} labelled pictures in {clock.spent_s / 60:.1f} minutes, with
+drawn pictures mixed in. On {held_out} pictures held out:
+
+| | exact match | character error rate |
+|---|---:|---:|
+| before | {before["exact"]:.3f} | {before["cer"]:.3f} |
+| after | {after["exact"]:.3f} | {after["cer"]:.3f} |
+
+It reads pictures like those it was trained on: `Recognizer.from_pretrained(FOLDER)`. It is meant for pictures that are
+yours, or whose owner agrees; not for getting past the protection of services you have no permission for.
+"""

@@ -1,0 +1,196 @@
+"""What a fine-tuning tells of itself, and how it is measured while it goes on, and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from crnn.data import collate
+from crnn.decode import Reading
+from crnn.image import open_picture, prepare
+from crnn.intake import Example
+from crnn.metrics import character_error_rate, exact
+from crnn.model import CRNNForCTC, ctc_loss
+from crnn.recognizer import Recognizer
+from crnn.train import Averaging, Clock, interim
+
+EVALUATE_S, STEP_S = 10.0, 1.0  # so often the held-out pictures are read at most, and a step is told
+EVALUATIONS = 30  # at most, however long the budget
+PATIENCE = 0.5  # share of the budget with nothing as good as before, after which it stops early
+MEASURED_TOGETHER = 16  # pictures
+
+Weights = dict[str, torch.Tensor]
+
+
+class Journal:
+    """Tells how a training goes: events for a program in ``progress.jsonl``, sentences for a person on stdout."""
+
+    FILE = "progress.jsonl"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / self.FILE
+        self.first = int(os.environ.get("RANK", "0")) == 0  # of several processes one speaks
+
+    def write(self, event: str, **figures: Any) -> None:
+        """Append an event as one line of JSON, and say its figures."""
+        if not self.first:
+            return
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"event": event, **figures}) + "\n")
+        if event not in ("step", "error"):
+            told = {name: value for name, value in figures.items() if isinstance(value, int | float) and name != "time"}
+            self.say(f"{event}: " + ", ".join(f"{name} {round(value, 4)}" for name, value in told.items()))
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence on a line."""
+        if self.first:
+            print(sentence, flush=True)
+
+    def finished(self) -> bool:
+        """Whether the training that is told of here came to its end."""
+        if not self.path.is_file():
+            return False
+        return any(json.loads(line)["event"] == "done" for line in self.path.read_text(encoding="utf-8").splitlines())
+
+
+class Watch(TrainerCallback):
+    """Measures on the held-out pictures, keeps the latest of the best weights, ends what gets worse or shall stop."""
+
+    FILE = "best.pt"
+    STOP = "stop"  # a file of this name beside the journal ends the training with the best so far
+
+    def __init__(
+        self, journal: Journal, clock: Clock, averaging: Averaging, model: CRNNForCTC, held_out: Sequence[Example]
+    ) -> None:
+        """model: a second one of the same shape, to measure with; its weights become those of the averaging."""
+        self.journal, self.clock, self.averaging, self.held_out = journal, clock, averaging, held_out
+        self.reader = Recognizer(model)
+        self.pictures = [open_picture(example.path) for example in held_out]
+        self.stop = journal.path.with_name(self.STOP)
+        self.reason = "time"
+        self.first = self.best = _copy(averaging.weights)
+        self.lowest: np.ndarray | None = None  # (n,) losses of the held-out pictures, where their mean was lowest
+        self.best_share = 0.0
+        self.told_s = self.measured_s = clock.spent_s
+        self.losses: list[float] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.stop.unlink(missing_ok=True)
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: self.stop.touch())
+        except ValueError:  # only a main thread may
+            pass
+        if self.lowest is None:
+            self.lowest = self._losses(self.first)
+
+    def on_loss(self, loss: float) -> None:
+        """Take note of a step's loss."""
+        self.losses.append(loss)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # The clock of the step before: all processes have the same, so they measure and stop at the same step.
+        spent, share = self.clock.spent_s, self.clock.share(state.global_step)
+        if spent - self.told_s >= STEP_S:
+            self.told_s = spent
+            self.journal.write(
+                "step", step=state.global_step, spent_s=spent, left_s=spent * (1 / share - 1), share=share,
+                loss=float(np.mean(self.losses)),
+            )  # fmt: skip
+            self.losses.clear()
+        if share >= 1 or spent - self.measured_s >= max(EVALUATE_S, spent / share / EVALUATIONS):
+            self.measured_s = spent
+            self._measure(state.global_step, share)
+        elif self._ends(share):
+            self._measure(state.global_step, share)
+            control.should_training_stop = True
+
+    def _ends(self, share: float) -> bool:
+        """Whether it ends before its time, as the first process sees it."""
+        wish = torch.tensor([self.stop.exists(), share - self.best_share > PATIENCE], dtype=torch.uint8)
+        if torch.distributed.is_initialized():
+            torch.distributed.broadcast(wish, 0)
+        if bool(wish.any()):
+            self.reason = "stopped" if wish[0] else "early"
+        return bool(wish.any())
+
+    def _measure(self, step: int, share: float) -> None:
+        weights = self.averaging.weights
+        losses = self._losses(weights)
+        assert self.lowest is not None  # since the training began
+        if losses.mean() < self.lowest.mean():
+            self.lowest = losses
+        if as_good(losses, self.lowest):
+            self.best_share, self.best = share, _copy(weights)
+        self.journal.write(
+            "evaluated", step=step, spent_s=self.clock.spent_s, loss=float(losses.mean()),
+            best=self.best_share == share,
+            **scores(self.held_out, self.readings(weights)),
+        )  # fmt: skip
+
+    def readings(self, weights: Weights) -> list[Reading]:
+        """What is read in the held-out pictures with these weights."""
+        self.reader.model.load_state_dict(weights)
+        readings = self.reader.read_many(self.pictures)
+        return [reading if isinstance(reading, Reading) else Reading("", 0.0) for reading in readings]
+
+    @torch.inference_mode()
+    def _losses(self, weights: Weights) -> np.ndarray:
+        """CTC loss of each held-out picture, over its characters: (n,)."""
+        model = self.reader.model
+        model.load_state_dict(weights)
+        losses = []
+        for start in range(0, len(self.held_out), MEASURED_TOGETHER):
+            these = slice(start, start + MEASURED_TOGETHER)
+            pictures = [prepare(one, model.config.height, model.config.stride) for one in self.pictures[these]]
+            texts = [example.text for example in self.held_out[these]]
+            batch = collate(pictures, texts, self.reader.charset)
+            widths = torch.tensor([picture.shape[2] for picture in pictures])
+            logits = model(batch["pixel_values"].to(model.device), widths.to(model.device)).logits.cpu()
+            frames = widths // model.config.stride
+            losses += [
+                float(ctc_loss(logits[i : i + 1], batch["labels"][i : i + 1], frames[i : i + 1]))
+                for i in range(len(texts))
+            ]
+        return np.array(losses)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero and self.lowest is not None:
+            kept = {"best": self.best, "first": self.first, "lowest": self.lowest.tolist(), "share": self.best_share}
+            torch.save(kept, interim(args, state) / self.FILE)
+
+    def load(self, checkpoint: str) -> None:
+        """Go on from an interim checkpoint."""
+        kept = torch.load(Path(checkpoint) / self.FILE, weights_only=True)
+        self.best, self.first = kept["best"], kept["first"]
+        self.lowest, self.best_share = np.array(kept["lowest"]), kept["share"]
+
+
+def as_good(losses: np.ndarray, lowest: np.ndarray) -> bool:
+    """Whether losses (n,) are as good as others of the same pictures, up to one standard error of the difference.
+
+    A few held-out pictures can't tell weights apart that are nearly as good; of such, the later ones are to be
+    preferred, which saw more and took smaller steps (the rule of one standard error: Breiman et al., 1984, 3.4.3).
+    """
+    difference = losses - lowest
+    return bool(difference.mean() <= difference.std() / np.sqrt(len(difference)))
+
+
+def scores(examples: Sequence[Example], readings: Sequence[Reading]) -> dict[str, float]:
+    """Share of texts read right and character error rate, both ignoring case."""
+    texts, read = [example.text for example in examples], [reading.text for reading in readings]
+    right = [exact(text, got) for text, got in zip(texts, read, strict=True)]
+    return {"exact": float(np.mean(right)), "cer": character_error_rate(texts, read)}
+
+
+def _copy(weights: Weights) -> Weights:
+    return {name: value.clone() for name, value in weights.items()}

@@ -1,0 +1,261 @@
+"""Fine-tuning: it learns, gains characters, stops and resumes; several processes learn what one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from crnn import finetune, watch
+from crnn.charset import Charset
+from crnn.config import CRNNConfig
+from crnn.data import LabelledBatches
+from crnn.finetune import FineTuning, fine_tune
+from crnn.intake import Example, read_folder, write_table
+from crnn.model import IGNORED, CRNNForCTC, alignment_loss
+from crnn.recognizer import Recognizer
+from crnn.synth import draw
+from crnn.watch import Journal, Watch, as_good
+
+ROOT = Path(__file__).parent.parent
+WORDS = ("a1b2", "b20a", "12ab", "0a1b", "ba21", "20b1", "1a0b", "b0a2", "ab12", "2b0a", "01ab", "b1a2")
+SMALL = CRNNConfig(channels=(16, 16, 16, 32, 32), attention_heads=2, lstm_size=16, dropout=0.0)
+# What the processes of the tests run: fine-tuning that saves at every chance, and tells of each step.
+SCRIPT = """
+import sys
+import crnn.fonts, crnn.finetune, crnn.watch
+crnn.fonts.FOLDERS = ()
+crnn.finetune.SAVE_MINUTES, crnn.watch.STEP_S = 0.01, 0
+folder, output, start, steps, resume = sys.argv[1:]
+wishes = crnn.finetune.FineTuning(start, steps=int(steps), resume=resume == "resume", draw_share=0.5)
+crnn.finetune.fine_tune([folder], output, wishes)
+"""
+
+
+def events(folder: Path, name: str) -> list[dict[str, Any]]:
+    lines = (folder / Journal.FILE).read_text(encoding="utf-8").splitlines()
+    return [event for event in map(json.loads, lines) if event["event"] == name]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve labelled pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for word in WORDS:
+        Image.fromarray(draw(rng, text=word, style="plain", aspect=2.5).picture).save(folder / f"{word}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained checkpoint."""
+    checkpoint = tmp_path_factory.mktemp("small")
+    torch.manual_seed(0)
+    CRNNForCTC(SMALL).save_pretrained(checkpoint)
+    return checkpoint
+
+
+def start(folder: Path, output: Path, checkpoint: Path, steps: int, resume: bool = False) -> subprocess.Popen[bytes]:
+    arguments = [str(folder), str(output), str(checkpoint), str(steps), "resume" if resume else "anew"]
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments], cwd=ROOT)
+
+
+def test_it_learns_what_the_shipped_reader_reads_wrong(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    rng = np.random.default_rng(1)
+    examples = []
+    for number in range(20):
+        # No reader can know that here a 7 is to be read as an X, unless it learns it.
+        drawn = "".join(rng.permutation([*rng.choice(list("abekmr23456"), 3), "7"]))
+        path = pictures / f"{number}.png"
+        Image.fromarray(draw(rng, text=drawn, style="plain", aspect=2.5).picture).save(path)
+        examples.append(Example(path, drawn.replace("7", "X")))
+    write_table(pictures, examples)
+    fine_tune([pictures], tmp_path / "run", FineTuning("checkpoints/captcha", steps=40, draw_share=0))
+    (done,) = events(tmp_path / "run", "done")
+    assert done["before"]["exact"] == 0 and done["after"]["exact"] >= 2 / 3
+    texts = {example.path.name: example.text for example in examples}
+    reader = Recognizer.from_pretrained(tmp_path / "run")
+    for row in done["held_out"]:
+        assert row["text"] == texts[Path(row["file"]).name]
+        assert reader.read(row["file"]).text == row["after"]
+    assert "after" in (tmp_path / "run" / "README.md").read_text()
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_new_characters_extend_the_head_and_old_ones_stay(tiny_config: CRNNConfig) -> None:
+    torch.manual_seed(0)
+    model = CRNNForCTC(CRNNConfig(**tiny_config.to_diff_dict())).eval()
+    pixels = torch.randn(1, 3, 48, 80)
+    before = model(pixels).logits
+    model.add_characters("é€")
+    after = model(pixels).logits
+    known = before.shape[2]
+    assert after.shape[2] == known + 2 and model.config.charset.endswith("é€")
+    assert torch.allclose(after[..., :known], before, atol=1e-6)
+    assert torch.allclose(after[..., known:], before[..., 1:].mean(-1, keepdim=True).expand(-1, -1, 2), atol=1e-5)
+
+
+def test_new_characters_are_learnt_from_labels(folder: Path, small: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for example in read_folder(folder):
+        (pictures / f"{example.text.replace('a', 'ß')}.png").write_bytes(example.path.read_bytes())
+    fine_tune([pictures], tmp_path / "run", FineTuning(small, steps=2))
+    (started,) = events(tmp_path / "run", "start")
+    assert started["new_characters"] == "ß"
+    assert Recognizer.from_pretrained(tmp_path / "run").charset.characters == SMALL.charset + "ß"
+
+
+def test_killed_and_resumed_it_ends_as_if_it_was_not(folder: Path, small: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(folder, whole, small, 60).wait(300) == 0
+    process = start(folder, killed, small, 60)
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("checkpoint-*/clock.json")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait(30) == -signal.SIGKILL, "it ended before it could be killed"
+    saved = max(int(path.parent.name.rpartition("-")[2]) for path in killed.glob("checkpoint-*/clock.json"))
+    assert saved < 60
+    assert start(folder, killed, small, 60, resume=True).wait(300) == 0
+
+    again = [event["step"] for event in events(killed, "step") if event["step"] > saved]
+    assert again[-1] == 60
+    losses = [events(run, "evaluated")[-1]["loss"] for run in (whole, killed)]
+    assert losses[1] == pytest.approx(losses[0], abs=0.01)
+    assert events(killed, "done")[0]["after"] == pytest.approx(events(whole, "done")[0]["after"], abs=0.01)
+    with pytest.raises(ValueError, match="holds a finished training already"):
+        fine_tune([folder], killed, FineTuning(small, resume=True))
+
+
+def test_two_processes_have_the_losses_of_one(folder: Path, small: Path, tmp_path: Path) -> None:
+    assert start(folder, tmp_path / "one", small, 12).wait(300) == 0
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "0",
+        str(script),
+    ]
+    arguments = [str(folder), str(tmp_path / "two"), str(small), "12", "anew"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*torchrun, *arguments], cwd=ROOT, env=environment, check=True, timeout=300)
+    one, two = ([event["loss"] for event in events(tmp_path / run, "step")] for run in ("one", "two"))
+    assert len(one) == len(two) == 12
+    assert one[0] > one[-1] + 0.1
+    assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_a_file_stops_it_with_the_best_so_far(folder: Path, small: Path, tmp_path: Path) -> None:
+    process = start(folder, tmp_path / "run", small, 100_000)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / Journal.FILE).exists() or not events(tmp_path / "run", "step"):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    (tmp_path / "run" / Watch.STOP).touch()
+    assert process.wait(120) == 0
+    (done,) = events(tmp_path / "run", "done")
+    assert done["reason"] == "stopped"
+    assert Recognizer.from_pretrained(tmp_path / "run").charset.characters == SMALL.charset
+
+
+def test_what_gets_worse_ends_early_with_the_first_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "FINE_TUNING_RATE", 1.0)  # nothing survives that
+    monkeypatch.setattr(watch, "EVALUATE_S", 0.0)
+    fine_tune([folder], tmp_path / "run", FineTuning("checkpoints/captcha", steps=12, draw_share=0))
+    (done,) = events(tmp_path / "run", "done")
+    assert done["reason"] == "early" and done["after"] == done["before"]
+
+
+def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_path: Path) -> None:
+    for wrong in ({"layers": "some"}, {"draw_share": 1.0}, {"draw_share": -0.1}, {"minutes": 0}):
+        with pytest.raises(ValueError, match="give"):
+            FineTuning(**wrong)  # type: ignore[arg-type]
+    lonely = tmp_path / "lonely"
+    lonely.mkdir()
+    (lonely / "ab.png").write_bytes((folder / f"{WORDS[0]}.png").read_bytes())
+    with pytest.raises(ValueError, match="1 of the 1 pictures can be used"):
+        fine_tune([lonely], tmp_path / "run", FineTuning(small))
+    (error,) = events(tmp_path / "run", "error")
+    assert error["sentence"].startswith("1 of the 1 pictures")
+    with pytest.raises(ValueError, match="holds a training already"):
+        fine_tune([folder], tmp_path / "run", FineTuning(small))
+    with pytest.raises(ValueError, match="no interim checkpoint to resume"):
+        fine_tune([folder], tmp_path / "nowhere", FineTuning(small, resume=True))
+
+
+def test_later_weights_win_unless_they_are_clearly_worse() -> None:
+    lowest = np.array([0.1, 0.2, 0.3, 0.4])
+    assert as_good(lowest, lowest) and as_good(lowest - 0.05, lowest)
+    assert as_good(lowest + (0.3, -0.2, 0.1, -0.1), lowest)  # a mean of 0.025 more, and a standard error of 0.1
+    assert not as_good(lowest + (0.1, 0.11, 0.1, 0.09), lowest)
+
+
+# ---- batches
+
+
+def batches(folder: Path, parts: int = 1, draw_share: float = 0.5, size: int = 8) -> LabelledBatches:
+    examples = read_folder(folder)
+    return LabelledBatches(
+        examples,
+        Charset(SMALL.charset),
+        48,
+        4,
+        size,
+        7,
+        draw_share,
+        {},
+        lambda picture, text: np.arange(1.0, len(text)),
+        parts,
+    )
+
+
+def test_parts_are_the_batch_of_one_process(folder: Path) -> None:
+    whole, parted = batches(folder), batches(folder, parts=2)
+    assert [key for key, _ in zip(parted, range(4), strict=False)] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    one, halves = whole.make((3, 0)), [parted.make((3, part)) for part in range(2)]
+    for number in range(8):
+        half = halves[number % 2]
+        width = half["widths"][number // 2] if "widths" in half else half["pixel_values"].shape[3]
+        assert torch.equal(half["pixel_values"][number // 2, :, :, :width], one["pixel_values"][number, :, :, :width])
+    assert torch.equal(one["pixel_values"], batches(folder).make((3, 0))["pixel_values"])
+    assert not torch.equal(one["labels"], whole.make((4, 0))["labels"])
+
+
+def test_every_labelled_picture_has_its_turn(folder: Path) -> None:
+    made = batches(folder, draw_share=0, size=4)
+    for a_round in range(3):
+        members = np.concatenate([made._members(3 * a_round + place) for place in range(3)])
+        assert sorted(members) == list(range(12))
+
+
+def test_labelled_frames_are_left_to_ctc_and_drawn_ones_told(folder: Path) -> None:
+    batch = batches(folder).make((0, 0))
+    known = (batch["alignment"] != IGNORED).any(dim=1)
+    assert known[4:].all() and not known[:4].any()
+
+
+def test_pictures_without_known_frames_add_nothing() -> None:
+    logits = torch.zeros(2, 3, 4)
+    alignment = torch.tensor([[1, IGNORED, 2], [IGNORED] * 3])
+    assert float(alignment_loss(logits, alignment)) == pytest.approx(np.log(4) / 2)
