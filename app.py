@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from crnn.tabs import read, texts
+from crnn.tabs import read, texts, train
+from crnn.tabs.readers import Readers
+from crnn.tabs.workshop import Rules, Workshop, scratch, training
 
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
 
 TABS = Path(__file__).parent / "crnn" / "tabs"
 DELETE_FILES = (60, 240)  # seconds: look so often, delete what is so old; the page promises five minutes
-LARGEST_UPLOAD = "20mb"  # a phone's photo stays below
 
 FONTS = ("system-ui", "sans-serif")  # none is fetched: the page asks no other server for anything
 # Each of these tells 0 from O, and 1 from l and I.
@@ -37,14 +41,21 @@ def load_reader(checkpoint: str | None = None) -> Future[Recognizer]:
 def build_demo(checkpoint: str | None = None) -> gr.Blocks:
     """Build the page. checkpoint: a folder or Hub id, None for the shipped one."""
     reader = load_reader(checkpoint)
+    readers = Readers(reader)
+    workshop = Workshop(scratch(os.environ), Rules.of(os.environ), training(checkpoint))
     demo = gr.Blocks(title=texts.TEXTS["en"]["title"], analytics_enabled=False, delete_cache=DELETE_FILES)
     with demo:
         gr.HTML(texts.I18N("skip"), html_template='<a class="skip" href="#result">${value}</a>')
         with gr.Column(elem_id="top"):
             gr.HTML(texts.I18N("title"), html_template="<h1>${value}</h1>")
             gr.HTML(texts.I18N("lede"), html_template="<p>${value}</p>")
-        read.build(demo, reader)
-        gr.HTML(texts.I18N("privacy"), html_template="<p>${value}</p>", elem_id="privacy")
+        visitor = train.visitor()  # outside the tabs: one that is not shown does not learn what the browser keeps
+        with gr.Tabs():
+            with gr.Tab(texts.I18N("tab_read"), id="read", render_children=True):
+                read.build(demo, readers)
+                gr.HTML(texts.I18N("privacy"), html_template="<p>${value}</p>", elem_id="privacy")
+            with gr.Tab(texts.I18N("tab_train"), id="train"):
+                train.build(demo, visitor, workshop, reader, readers)
     return demo
 
 
@@ -55,7 +66,8 @@ def launch_options() -> dict[str, Any]:
         "css_paths": TABS / "page.css",
         "i18n": texts.I18N,
         "head": f"<script>{(TABS / 'page.js').read_text(encoding='utf-8')}</script>",
-        "max_file_size": LARGEST_UPLOAD,
+        "max_file_size": f"{Rules.of(os.environ).megabytes}mb",  # of a zip for training; the Read tab takes less
+        "blocked_paths": [str(scratch(os.environ))],  # what people train on is never served
         "run_history": False,
         "enable_monitoring": False,
         "ssr_mode": False,  # one server, one process
@@ -67,7 +79,13 @@ def main() -> None:
     """Serve the page until it is stopped."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", help="folder or Hub id of the model (default: checkpoints/captcha)")
-    build_demo(parser.parse_args().checkpoint).launch(**launch_options())
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # ends it like Ctrl+C does, and with it a training
+    try:
+        demo = build_demo(arguments.checkpoint)
+    except ValueError as error:  # the environment sets something that can't be
+        sys.exit(str(error))
+    demo.launch(**launch_options())
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ import app
 from crnn.decode import Alternative, Character, Reading
 from crnn.recognizer import Look
 from crnn.speech import SpeechError
-from crnn.tabs import read, result, shelf, texts
+from crnn.tabs import read, readers, result, shelf, texts
 from crnn.tabs.read import Desk, Shown, Visitor, Wishes
-from crnn.tabs.shelf import Kept, Shelf
+from crnn.tabs.readers import Readers
+from crnn.tabs.shelf import Shelf
 from crnn.tabs.texts import TEXTS
 
 FOCUS = np.full((6, 40), 1 / 240, np.float32)
@@ -65,7 +66,7 @@ def ready(reader: Reader) -> Future[Any]:
 
 
 def desk(reader: Reader | None = None) -> Desk:
-    return Desk(ready(reader or Reader()), Shelf(lambda session: None))
+    return Desk(Readers(ready(reader or Reader())), Shelf())
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_no_wishes_are_no_constraints(upload: dict[str, str], spoken: list[str])
 
 def test_a_read_before_the_model_is_there_waits_for_it(upload: dict[str, str], spoken: list[str]) -> None:
     future: Future[Any] = Future()
-    steps = Desk(future, Shelf(lambda session: None)).read(ENGLISH, upload, Wishes())
+    steps = Desk(Readers(future), Shelf()).read(ENGLISH, upload, Wishes())
     assert next(steps).status == TEXT["loading"]
     future.set_result(Reader())
     assert next(steps).status.startswith("Read: ")
@@ -160,9 +161,9 @@ def test_characters_that_the_reader_does_not_know_are_said(upload: dict[str, str
 def test_a_reader_that_could_not_be_loaded_says_why(upload: dict[str, str]) -> None:
     future: Future[Any] = Future()
     future.set_exception(ValueError("there is no such checkpoint."))
-    assert last_of(Desk(future, Shelf(lambda session: None)).read(ENGLISH, upload, Wishes())).alert == TEXT[
-        "no_reader"
-    ].format("there is no such checkpoint.")
+    assert last_of(Desk(Readers(future), Shelf()).read(ENGLISH, upload, Wishes())).alert == TEXT["no_reader"].format(
+        "there is no such checkpoint."
+    )
 
 
 def test_a_fault_of_ours_is_a_sentence_here_and_a_traceback_in_the_log(
@@ -250,7 +251,7 @@ def test_sessions_are_not_mixed_up_and_are_forgotten(
 ) -> None:
     monkeypatch.setattr(shelf, "SECONDS", 3)
     forgotten: list[str] = []
-    page = Desk(ready(Reader()), Shelf(forgotten.append))
+    page = Desk(Readers(ready(Reader())), Shelf(forgotten.append))
     list(page.read(ENGLISH, upload, Wishes()))
     assert last_of(page.say(Visitor("another tab", "en"), Wishes())).alert == TEXT["picture_gone"]
     assert page.shelf.get("tab")
@@ -264,14 +265,75 @@ def test_sessions_are_not_mixed_up_and_are_forgotten(
 def test_what_was_put_later_is_kept_for_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf, "SECONDS", 1.5)
     forgotten: list[str] = []
-    kept = Kept(np.zeros((1, 1, 3), np.uint8), None, READING)  # type: ignore[arg-type]
-    shelves = Shelf(forgotten.append)
+    shelves = Shelf[str](forgotten.append)
     for _ in range(4):
-        shelves.put("tab", kept)
+        shelves.put("tab", "kept")
         time.sleep(0.6)
-    assert shelves.get("tab") is kept and not forgotten
+    assert shelves.get("tab") == "kept" and not forgotten
     shelves.drop("tab")
     assert shelves.get("tab") is None and not forgotten
+
+
+def test_a_picture_file_may_have_20_megabytes(upload: dict[str, str], spoken: list[str], tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    with picture.open("r+b") as file:  # what comes after the end of a picture is no matter
+        file.truncate(20 * 2**20)
+        assert last_of(desk().read(ENGLISH, upload, Wishes())).status.startswith("Read: ")
+        file.truncate(20 * 2**20 + 1)
+    shown = last_of(desk().read(ENGLISH, upload, Wishes()))
+    assert shown.alert == "The picture has 21 MB, and at most 20 MB can be read: crop it, or save it smaller."
+    assert "höchstens 20 MB" in last_of(desk().read(GERMAN, upload, Wishes())).alert
+
+
+# ---------------------------------------------------------------- a session's own reader
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Reader:
+    """What is loaded in place of any checkpoint."""
+    reader = Reader(Reading("A", 0.99, (SURE,)))
+    monkeypatch.setattr(readers, "load", lambda folder: reader)
+    return reader
+
+
+def test_an_own_reader_reads_and_the_page_says_so(upload: dict[str, str], spoken: list[str], own: Reader) -> None:
+    page = desk()
+    page.readers.use("tab", Path("run")).result(10)
+    for shown in page.read(ENGLISH, upload, Wishes()):
+        assert TEXT["own_reader"] in shown.reader
+    assert shown.status.startswith("Read: capital A.") and len(own.looks) == 1
+    assert TEXTS["de"]["own_reader"] in last_of(page.say(GERMAN, Wishes())).reader
+    other = last_of(page.read(Visitor("another tab", "en"), upload, Wishes()))
+    assert other.status.startswith("Read: capital A, 0.") and not other.reader and len(own.looks) == 1
+    page.readers.back("tab")
+    assert last_of(page.read(ENGLISH, upload, Wishes())) == other
+
+
+def test_the_reader_that_looked_decodes_again_although_another_reads_now(
+    upload: dict[str, str], spoken: list[str], own: Reader
+) -> None:
+    first = Reader()
+    page = desk(first)
+    list(page.read(ENGLISH, upload, Wishes()))
+    page.readers.use("tab", Path("run")).result(10)
+    for again in (page.decode(ENGLISH, Wishes()), page.correct(ENGLISH, 0, "4", Wishes()), page.say(ENGLISH, Wishes())):
+        assert not last_of(again).reader
+    assert len(first.asked) == 2 and not own.asked
+    assert last_of(page.read(ENGLISH, upload, Wishes())).reader
+    page.readers.back("tab")
+    assert last_of(page.decode(ENGLISH, Wishes())).reader  # what is shown is still of the own one
+    assert len(first.asked) == 2 and len(own.asked) == 2
+
+
+def test_an_own_reader_that_cannot_be_loaded_says_why(
+    upload: dict[str, str], spoken: list[str], tmp_path: Path
+) -> None:
+    page = desk()
+    page.readers.use("tab", tmp_path / "nowhere")
+    shown = last_of(page.read(ENGLISH, upload, Wishes()))
+    assert shown.alert.startswith("The reader could not be started: The fine-tuned reader&#x27;s files are damaged")
+    page.readers.back("tab")
+    assert not last_of(page.read(ENGLISH, upload, Wishes())).alert
 
 
 # ---------------------------------------------------------------- languages

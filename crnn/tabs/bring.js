@@ -12,7 +12,10 @@ async function bring(file) {
   }
 }
 
+const hidden = () => !document.querySelector("#paste")?.checkVisibility(); // another tab is shown
+
 document.addEventListener("paste", (event) => {
+  if (hidden()) return;
   const file = [...event.clipboardData.files].find(({ type }) => IMAGE.test(type));
   if (!file && event.target.closest("input, textarea")) return; // text, pasted into a field
   event.preventDefault();

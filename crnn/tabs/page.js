@@ -41,6 +41,12 @@ document.addEventListener("click", ({ target }) => {
   }
 });
 
+// To where the shown tab tells how it went.
+document.addEventListener("click", ({ target }) => {
+  const skip = target.closest?.(".skip");
+  if (skip) skip.hash = one("#result")?.checkVisibility() ? "result" : "training";
+});
+
 // Single keys can be switched off (WCAG 2.1.4), and never act in a field.
 const KEYS = {
   r: () => one("#result [data-play]")?.click(),
@@ -51,6 +57,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
   if (event.ctrlKey || event.altKey || event.metaKey || target.closest("input:not([type=checkbox]), textarea")) return;
+  if (!one("#read")?.checkVisibility()) return; // they are the Read tab's
   if (target.matches(SHOWN) && ["ArrowLeft", "ArrowRight"].includes(key)) {
     const buttons = all(".text [data-character]");
     buttons[buttons.indexOf(target) + (key === "ArrowRight" ? 1 : -1)]?.focus();

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from html import escape
+from math import ceil
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,7 @@ from gradio.utils import get_upload_folder
 from crnn.decode import Alternative, Reading
 from crnn.image import Picture, open_picture
 from crnn.speech import RATES, SpeechError, synthesize, voices, words
+from crnn.tabs.readers import Readers
 from crnn.tabs.result import details_html, note, sound_html, status_line, text_html
 from crnn.tabs.shelf import Kept, Shelf
 from crnn.tabs.texts import CHARSETS, I18N, LANGUAGES, STYLES, TEXTS, Texts, language_of
@@ -35,6 +37,7 @@ CORRECT_JS = """element.addEventListener("click", ({ target }) => {
   if (rival) trigger("select", { number: Number(number), text: rival });
 });"""
 
+LARGEST_MB = 20  # of a picture's file, in 2**20 bytes; a phone's photo stays below
 LONGEST = 1000  # characters, where no bound is given: more than any picture has frames
 WHOLE = (0, 0, 100, 100)  # left, top, right, bottom edge in percent: nothing is cropped
 RATE = 150  # words a minute
@@ -77,6 +80,7 @@ class Shown(NamedTuple):
     text: str = ""
     sound: str = ""
     details: str = ""
+    reader: str = ""
 
 
 # ---------------------------------------------------------------- handlers
@@ -106,12 +110,12 @@ def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[S
         try:
             yield from steps(desk, visitor, *arguments, **options)
         except PageError as error:
-            yield Shown(alert=escape(str(error)))
+            yield desk.blank(visitor, alert=escape(str(error)))
         except ValueError as error:  # a PictureError, or wishes that the reader can't fulfil
-            yield Shown(alert=texts["bad_picture"].format(_english(error, visitor)))
+            yield desk.blank(visitor, alert=texts["bad_picture"].format(_english(error, visitor)))
         except Exception:
             log.exception("A read failed.")
-            yield Shown(alert=texts["failed"])
+            yield desk.blank(visitor, alert=texts["failed"])
 
     return explain
 
@@ -119,10 +123,14 @@ def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[S
 class Desk:
     """Where pictures are read. Each method yields what the page shows, what is there first first."""
 
-    def __init__(self, reader: Future[Recognizer], shelf: Shelf) -> None:
-        """reader: perhaps still loading. shelf: keeps each session's last read."""
-        self.reader = reader
+    def __init__(self, readers: Readers, shelf: Shelf[Kept]) -> None:
+        """readers: who reads for whom. shelf: keeps each session's last read."""
+        self.readers = readers
         self.shelf = shelf
+
+    def blank(self, visitor: Visitor, **shown: str) -> Shown:
+        """What the page shows while there is no reading: the given, and which reader the next one will be of."""
+        return Shown(reader=_reader_line(self.readers.has_own(visitor.session), visitor), **shown)
 
     @explained
     def read(
@@ -134,20 +142,21 @@ class Desk:
         """
         self.shelf.drop(visitor.session)  # whatever becomes of this one, it is the last
         texts = TEXTS[visitor.language]
-        busy = texts["reading" if self.reader.done() else "loading"]
-        yield Shown(status=busy, text=note(busy))
+        reader = self.readers.of(visitor.session)
+        busy = texts["reading" if reader.done() else "loading"]
+        yield self.blank(visitor, status=busy, text=note(busy))
         picture = cropped(opened(value, texts), crop, texts)
-        recognizer = loaded(self.reader, texts)
+        recognizer = loaded(reader, texts)
         look = recognizer.look(picture)
-        kept = Kept(picture, look, recognizer.decode(look, **wishes.constraints(texts)))
+        reading = recognizer.decode(look, **wishes.constraints(texts))
+        kept = Kept(picture, recognizer, reader is not self.readers.shipped, look, reading)
         yield from self._present(visitor, kept, wishes)
 
     @explained
     def decode(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
         """Decode the last picture again, under other constraints, without the network."""
-        texts = TEXTS[visitor.language]
         kept = self._kept(visitor)
-        reading = loaded(self.reader, texts).decode(kept.look, **wishes.constraints(texts))
+        reading = kept.recognizer.decode(kept.look, **wishes.constraints(TEXTS[visitor.language]))
         yield from self._present(visitor, replace(kept, reading=reading), wishes)
 
     @explained
@@ -172,7 +181,11 @@ class Desk:
         """Keep a reading, and yield its text at once, then its sound, then where the reader looked."""
         self.shelf.put(visitor.session, kept)
         language, reading = visitor.language, kept.reading
-        shown = Shown(status=status_line(reading, language, by_user), text=text_html(reading, language))
+        shown = Shown(
+            status=status_line(reading, language, by_user),
+            text=text_html(reading, language),
+            reader=_reader_line(kept.own, visitor),
+        )
         yield shown
         said = words(reading, wishes.style, wishes.ignore_case, language=wishes.language)
         try:
@@ -193,12 +206,15 @@ def loaded(reader: Future[Recognizer], texts: Texts) -> Recognizer:
 
 
 def opened(value: dict[str, Any] | None, texts: Texts) -> Picture:
-    """Open an uploaded picture. Raises PageError where there is none, PictureError where it is broken."""
+    """Open an uploaded picture. Raises PageError where there is none or it is too large, PictureError where broken."""
     if value is None or not value.get("path"):
         raise PageError(texts["no_picture"])
     path = Path(value["path"])
     if not path.is_file():
         raise PageError(texts["picture_gone"])
+    size_mb = ceil(path.stat().st_size / 2**20)
+    if size_mb > LARGEST_MB:
+        raise PageError(texts["too_large"].format(size_mb, LARGEST_MB))
     return open_picture(path)
 
 
@@ -261,6 +277,11 @@ def examples(folder: Path) -> list[tuple[Path, str]]:
         return [(folder / row["file_name"], row["text"]) for row in csv.DictReader(rows)]
 
 
+def _reader_line(own: bool, visitor: Visitor) -> str:
+    """What says that the session's own reader reads; the shipped one goes without saying."""
+    return note(TEXTS[visitor.language]["own_reader"]) if own else ""
+
+
 def _english(error: Exception, visitor: Visitor) -> str:
     """A sentence of the lower layers, which know no other language; a screen reader should pronounce it as such."""
     sentence = escape(str(error))
@@ -270,9 +291,9 @@ def _english(error: Exception, visitor: Visitor) -> str:
 # ---------------------------------------------------------------- layout and wiring
 
 
-def build(demo: gr.Blocks, reader: Future[Recognizer]) -> None:
-    """Lay out the tab inside `demo`. reader: the recognizer, perhaps still loading."""
-    desk = Desk(reader, Shelf(lambda session: _forget(demo, session)))
+def build(demo: gr.Blocks, readers: Readers) -> None:
+    """Lay out the tab inside `demo`. readers: who reads for whom; other tabs may give a session its own."""
+    desk = Desk(readers, Shelf(lambda session: _forget(demo, session)))
     settings = gr.BrowserState(None, storage_key="captcha-reader", secret="no secret, so that a restart can read it")
     with gr.Column(elem_id="read"):
         with gr.Column(elem_id="bring"):
@@ -289,13 +310,14 @@ def build(demo: gr.Blocks, reader: Future[Recognizer]) -> None:
             status = _live("status")
             gr.HTML('<div role="status" id="told"></div>')  # page.js says there what it did
             text = gr.HTML(note(str(I18N("waiting"))))
+            own_reader = gr.HTML(elem_id="own-reader")
             sound = gr.HTML()
             details = gr.HTML(js_on_load=CORRECT_JS)
         with gr.Column(elem_id="options"):
             crop, expected, said = _crop(), _expected(), _said()
             shortcuts = _keyboard()
 
-    shown = [status, alert, text, sound, details]
+    shown = [status, alert, text, sound, details, own_reader]
     wishes = [*expected, *said]
     settings_fields = [auto, shortcuts, *said]
 
@@ -307,7 +329,7 @@ def build(demo: gr.Blocks, reader: Future[Recognizer]) -> None:
         else:
             desk.shelf.drop(visitor.session)
             waiting = TEXTS[visitor.language]["press_read" if value else "waiting"]
-            steps = iter([Shown(status=waiting if value else "", text=note(waiting))])
+            steps = iter([desk.blank(visitor, status=waiting if value else "", text=note(waiting))])
         for step in steps:
             yield *step, *WHOLE
 
@@ -360,7 +382,7 @@ def build(demo: gr.Blocks, reader: Future[Recognizer]) -> None:
     listen([style.input, voice.change, rate.input], on_say, [picture, *wishes], shown)
     listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
     demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")
-    _api(reader)
+    _api(readers.shipped)
 
 
 def _forget(demo: gr.Blocks, session: str) -> None:

@@ -1,19 +1,21 @@
-"""What the server remembers of each session's last read, and that it forgets it."""
+"""What the server remembers of each session, its last read above all, and that it forgets it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from crnn.decode import Reading
 from crnn.image import Picture
 
 if TYPE_CHECKING:
-    from crnn.recognizer import Look
+    from crnn.recognizer import Look, Recognizer
 
-SECONDS = 240  # the page promises that all is gone after five minutes
+SECONDS = 240  # the page promises that all of a read is gone after five minutes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -21,48 +23,70 @@ class Kept:
     """What it takes to decode again, to correct and to say again, without the picture's file and the network."""
 
     picture: Picture
+    recognizer: Recognizer  # that looked: a look means nothing to another one
+    own: bool  # whether it is the session's own
     look: Look
     reading: Reading
 
 
-class Shelf:
-    """Keeps the last read of each session for a few minutes after it was last changed. Any thread may use it.
+class Shelf(Generic[T]):
+    """Keeps one thing for each session until its time is over. Any thread may use it.
 
     gr.State would keep it for an hour after the page was closed.
     """
 
-    def __init__(self, forgotten: Callable[[str], None]) -> None:
-        """forgotten: called with the session whose time is over."""
+    def __init__(
+        self, forgotten: Callable[[str], None] = lambda session: None, seconds: float | None = None, most: int = 10**9
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            forgotten: called with the session whose time is over.
+            seconds: that a thing is kept after it was put, or renewed; None: `SECONDS`.
+            most: things to keep; beyond, the one that was put or renewed longest ago goes.
+        """
         self._forgotten = forgotten
+        self._seconds = SECONDS if seconds is None else seconds
+        self._most = most
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[Kept, threading.Timer]] = {}
+        self._kept: dict[str, tuple[T, threading.Timer]] = {}  # the one to go first stands first
 
-    def put(self, session: str, kept: Kept) -> None:
-        """Keep a session's read in place of its last one."""
-        timer = threading.Timer(SECONDS, self._forget, [session, kept])
-        timer.daemon = True
+    def put(self, session: str, kept: T) -> None:
+        """Keep a thing in place of the session's last one."""
         with self._lock:
-            if session in self._kept:
-                self._kept[session][1].cancel()
-            self._kept[session] = kept, timer
-        timer.start()
+            self._put(session, kept)
+            while len(self._kept) > self._most:
+                self._take(next(iter(self._kept)))
 
-    def get(self, session: str) -> Kept | None:
-        """Return a session's last read, None where there is none or its time is over."""
+    def get(self, session: str, renew: bool = False) -> T | None:
+        """Return what is kept for a session, None where there is nothing or its time is over; renew: its time anew."""
         with self._lock:
             found = self._kept.get(session)
+            if found and renew:
+                self._put(session, found[0])
         return found and found[0]
 
     def drop(self, session: str) -> None:
-        """Forget a session's last read now, as another takes its place."""
+        """Forget a session's thing now, as another takes its place."""
         with self._lock:
-            kept = self._kept.pop(session, None)
-        if kept:
-            kept[1].cancel()
+            self._take(session)
 
-    def _forget(self, session: str, kept: Kept) -> None:
+    def _put(self, session: str, kept: T) -> None:
+        """As `put`, without the lock and the bound."""
+        self._take(session)
+        timer = threading.Timer(self._seconds, self._forget, [session])
+        timer.daemon = True
+        self._kept[session] = kept, timer
+        timer.start()
+
+    def _take(self, session: str) -> None:
+        taken = self._kept.pop(session, None)
+        if taken:
+            taken[1].cancel()
+
+    def _forget(self, session: str) -> None:
         with self._lock:
-            if session not in self._kept or self._kept[session][0] is not kept:
-                return  # another read took its place
+            if session not in self._kept or self._kept[session][1] is not threading.current_thread():
+                return  # another thing took its place, or its time began anew
             del self._kept[session]
         self._forgotten(session)

@@ -1,0 +1,87 @@
+"""A checkpoint to the Hugging Face Hub, with its user's own token."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ENDPOINT: str | None = None  # None: the Hub itself, or what HF_ENDPOINT names
+NEEDED, BESIDE = ("config.json", "model.safetensors"), ("README.md",)  # all that is uploaded
+TOKEN = re.compile(r"[\w.-]{8,2048}", re.ASCII)  # such as hf_…; other characters can't stand in a header
+TOKENS = "huggingface.co/settings/tokens"
+
+
+class HubError(ValueError):
+    """Why a checkpoint could not be pushed, in one sentence that never holds the token."""
+
+
+def push(folder: str | Path, repo: str, token: str, private: bool = True) -> str:
+    """Upload a checkpoint to a model repository on the Hub, which is made where there is none.
+
+    Only the checkpoint and its card are uploaded, whatever else the folder holds. The token goes to the Hub with each
+    request, and nowhere else: this machine's own, if it has one, is never used.
+
+    Args:
+        folder: with config.json and model.safetensors, and README.md if there is one.
+        repo: USER/NAME, or NAME alone for the token's user.
+        token: with write access, from huggingface.co/settings/tokens.
+        private: whether a new repository is for its user alone. A public one that is already there is then refused.
+
+    Returns:
+        The address of the repository.
+
+    Raises:
+        HubError: the folder is no checkpoint, the name or token is not accepted, or the Hub can't be reached.
+    """
+    for name in NEEDED:
+        if not (Path(folder) / name).is_file():
+            raise HubError(f"There is no {name}, so this is no checkpoint to push; train one first.")
+    token = token.strip()
+    if not token:
+        raise HubError(f"There is no token; make one with write access at {TOKENS}, and give it.")
+    if not TOKEN.fullmatch(token):
+        raise HubError(f"This is no token of the Hub; copy the whole token, and only it, from {TOKENS}.")
+
+    from huggingface_hub import HfApi
+
+    api = HfApi(endpoint=ENDPOINT, token=token)
+    try:
+        address = api.create_repo(repo.strip(), private=private, exist_ok=True)
+        if private and not api.model_info(address.repo_id).private:
+            raise HubError(
+                f"{address.repo_id} is there already, for all to see; choose another name, or push in public."
+            )
+        api.upload_folder(
+            repo_id=address.repo_id,
+            folder_path=folder,
+            allow_patterns=[*NEEDED, *BESIDE],
+            commit_message="A reader of distorted text",
+        )
+    except HubError:
+        raise
+    except Exception as error:  # of the Hub's client, of HTTP, of Xet; some hold the request with its token
+        raise HubError(_sentence(error, repo.strip()).replace(token, "…")) from None
+    return str(address)
+
+
+def _sentence(error: BaseException, repo: str) -> str:
+    """What an error of the Hub's client means for the user."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    while isinstance(error, RuntimeError) and error.__cause__:  # of an upload in a thread
+        error = error.__cause__
+    if isinstance(error, HFValidationError):
+        return f"{repo!r} is no name on the Hub; give USER/NAME, of letters, digits, single dashes, dots and _."
+    if isinstance(error, OfflineModeIsEnabled):
+        return "This server is set to stay offline (HF_HUB_OFFLINE); download the checkpoint instead."
+    if not isinstance(error, HfHubHTTPError):
+        return f"The Hub can't be reached, or broke off ({type(error).__name__}); check the network, and try again."
+    status = error.response.status_code
+    if status == 401:
+        return f"The Hub refuses the token; give a valid one with write access, from {TOKENS}."
+    if status in (403, 404):
+        return f"The token has no write access to {repo}; give one that has, or another name."
+    if status == 429:
+        return "The Hub takes no more requests for now; try again in some minutes."
+    said = " ".join((error.server_message or error.response.reason_phrase).split()).rstrip(".")
+    return f"The Hub answered with {status} ({said}); try again later, or with another name."

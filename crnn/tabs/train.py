@@ -1,0 +1,561 @@
+"""The Train tab: labelled pictures in; the reader learns them in a process of its own; what it learnt out."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from html import escape
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gradio as gr
+from gradio import FileData
+from gradio.events import api
+from gradio.utils import get_upload_folder
+
+from crnn.styles import STYLES
+from crnn.tabs import label
+from crnn.tabs.bench import Bench, Report, Upload
+from crnn.tabs.learned import measures_html, progress_html, report_html, result_html, status_line
+from crnn.tabs.read import PageError, Visitor, loaded
+from crnn.tabs.readers import Readers
+from crnn.tabs.texts import I18N, TEXTS, Texts
+from crnn.tabs.workshop import TOKEN_LENGTHS, BusyError, Order, QueueFullError, State, Workshop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from crnn.recognizer import Recognizer
+
+MINUTES = 3.0  # of a training, where nobody says otherwise
+MOST_DRAWN = 1000  # pictures at once
+LAYERS = ("all", "head")
+TICK_S = 1.0  # between looks at a training
+SAY_S = 10.0  # at the least between two sentences about it, so that a screen reader is not flooded
+API_S = 2.0  # between two messages of the endpoint
+COLOURS = ("#3b82f6", "#ea580c")  # of the lines, on light and on dark
+CHECKPOINT_ZIP = "fine-tuned-reader.zip"
+
+# The button that was pressed goes away, and the focus with it: it moves to the one that takes its place.
+STEER_JS = """() => setTimeout(() => {
+  const { activeElement } = document;
+  if (activeElement === document.body || activeElement.closest("#training"))
+    document.querySelector("#steer button:not(:disabled)")?.focus();
+}, 100)"""
+
+log = logging.getLogger(__name__)
+
+
+class Seen(NamedTuple):
+    """What an open page shows of a training already."""
+
+    phase: tuple[Any, ...] = ()
+    said_at: float = 0.0  # of the monotonic clock, s
+    points: int = -1
+
+
+class Shown(NamedTuple):
+    """What the page shows of a training; None: what stands there stays."""
+
+    seen: Seen
+    status: str | None
+    progress: str
+    loss: pd.DataFrame | None
+    exact: pd.DataFrame | None
+    measures: str | None
+    result: str | None
+    state: State
+
+
+# ---------------------------------------------------------------- handlers
+
+
+def explained(texts: Texts, language: str, error: Exception) -> str:
+    """One sentence about an error, for a person."""
+    if isinstance(error, PageError):
+        return escape(str(error))
+    if isinstance(error, BusyError):
+        return texts["busy"]
+    if isinstance(error, QueueFullError):
+        return texts["queue_full"]
+    if isinstance(error, ValueError):
+        return texts["not_possible"].format(_english([str(error)], language))
+    log.error("The Train tab failed.", exc_info=error)
+    return texts["train_failed"]
+
+
+def _english(sentences: Sequence[str], language: str) -> str:
+    """Sentences of the lower layers, which know no other language; a screen reader should pronounce them as such."""
+    joined = "<br>".join(escape(sentence) for sentence in sentences)
+    return joined if language == "en" else f'<span lang="en">{joined}</span>'
+
+
+class Course:
+    """What a visitor can do on the tab. Methods raise PageError or another ValueError with one sentence."""
+
+    def __init__(self, workshop: Workshop, reader: Future[Recognizer], readers: Readers) -> None:
+        """reader: the one that is fine-tuned, perhaps still loading. readers: of the Read tab."""
+        self.workshop, self.reader, self.readers = workshop, reader, readers
+
+    def bench(self, token: Any, texts: Texts) -> Bench:
+        """The visitor's bench. Raises PageError where the page has no token."""
+        if not is_token(token):
+            raise PageError(texts["no_visitor"])
+        return self.workshop.bench(token)
+
+    def report(self, bench: Bench, language: str) -> str:
+        """What the pictures are good for, as HTML; waits for the reader where there are any."""
+        if not bench.examples():
+            return report_html(Report(), language)
+        recognizer = loaded(self.reader, TEXTS[language])
+        config = recognizer.model.config
+        return report_html(bench.report(recognizer.charset, config.height, config.stride), language)
+
+    def bring(self, bench: Bench, uploads: Iterable[Upload], named: bool, language: str) -> str:
+        """Add what was uploaded; returns what could not be, as HTML."""
+        problems = bench.bring(uploads, named, self.workshop.rules.limits)
+        return TEXTS[language]["not_possible"].format(_english(problems, language)) if problems else ""
+
+    def draw(self, bench: Bench, count: Any, styles: Sequence[str] | None, texts: Texts) -> None:
+        """Add drawn pictures."""
+        most = min(MOST_DRAWN, self.workshop.rules.pictures)
+        if not isinstance(count, int | float) or not 1 <= count <= most:
+            raise PageError(texts["count_range"].format(count, most))
+        self.workshop.draw(bench, int(count), [style for style in styles or [] if style in STYLES])
+
+    def start(self, bench: Bench, order: Order, texts: Texts) -> None:
+        """Begin a training, or wait for its turn."""
+        recognizer = loaded(self.reader, texts)
+        config = recognizer.model.config
+        usable = bench.report(recognizer.charset, config.height, config.stride).usable
+        if len({example.text.casefold() for example in usable}) < 2:
+            raise PageError(texts["too_few"].format(len(usable)))
+        self.workshop.start(bench, order)
+
+    def resume(self, bench: Bench) -> None:
+        """Go on with an interrupted training."""
+        state = self.workshop.state(bench)
+        self.workshop.start(bench, state.order or Order(), resume=True)
+
+    def show(self, bench: Bench, seen: Seen, language: str) -> Shown:
+        """What the page shows of the visitor's training, as far as it does not show it yet."""
+        state = self.workshop.state(bench)
+        phase = (state.phase, state.place, state.stopping)
+        points = len(state.steps) + len(state.evaluated)
+        now = time.monotonic()
+        news = phase != seen.phase
+        say = news or (state.active and now - seen.said_at >= SAY_S)
+        redraw = news or points != seen.points
+        return Shown(
+            Seen(phase, now if say else seen.said_at, points),
+            status_line(state, language) if say else None,
+            progress_html(state, language),
+            losses(state, TEXTS[language]) if redraw else None,
+            exacts(state, TEXTS[language]) if redraw else None,
+            measures_html(state, language) if redraw else None,
+            (result_html(state.done, bench.pictures, language) if state.done else "") if news else None,
+            state,
+        )
+
+    def checkpoint(self, bench: Bench, texts: Texts) -> Path:
+        """Write the finished checkpoint to a zip, which Gradio deletes with the other files there."""
+        self._check_learnt(bench, texts)
+        target = Path(mkdtemp(dir=get_upload_folder()), CHECKPOINT_ZIP)
+        bench.pack(target)
+        return target
+
+    def use(self, bench: Bench, session: str, texts: Texts) -> None:
+        """Read with the finished checkpoint, in this session alone."""
+        self._check_learnt(bench, texts)
+        self.readers.use(session, bench.run).result()
+
+    def push(self, bench: Bench, repo: str, token: str, private: bool, texts: Texts) -> str:
+        """Push the finished checkpoint to the Hub; returns its address."""
+        from crnn.hub import push
+
+        self._check_learnt(bench, texts)
+        return push(bench.run, (repo or "").strip(), (token or "").strip(), private)
+
+    def _check_learnt(self, bench: Bench, texts: Texts) -> None:
+        if not finished(self.workshop.state(bench)):
+            raise PageError(texts["not_learnt"])
+
+
+def is_token(token: Any) -> bool:
+    """Whether this is what a browser keeps to find its bench again."""
+    return isinstance(token, str) and len(token) in TOKEN_LENGTHS
+
+
+def finished(state: State) -> bool:
+    """Whether there is a result and a checkpoint."""
+    return state.phase == "done"
+
+
+def losses(state: State, texts: Texts) -> pd.DataFrame:
+    """The loss over the time, s: in training, and of the held-out pictures."""
+    import pandas as pd  # takes a while, which the page's start shall not wait for
+
+    rows = [(one["spent_s"], one["loss"], texts["loss_training"]) for one in state.steps]
+    rows += [(one["spent_s"], one["loss"], texts["loss_measured"]) for one in state.evaluated]
+    return pd.DataFrame(rows, columns=["seconds", "loss", "kind"])
+
+
+def exacts(state: State, texts: Texts) -> pd.DataFrame:
+    """The held-out texts that are right, in per cent, over the time, s."""
+    import pandas as pd
+
+    rows = [(0.0, 100 * state.before["exact"])] if state.before else []
+    rows += [(one["spent_s"], 100 * one["exact"]) for one in state.evaluated]
+    return pd.DataFrame(rows, columns=["seconds", "exact"])
+
+
+def uploads_of(values: Any) -> list[Upload]:
+    """What gr.File sends, unprocessed; Gradio has checked that these are uploads."""
+    paths = [(Path(value["path"]), value.get("orig_name")) for value in values or []]
+    return [Upload(path, str(name or path.name)) for path, name in paths]
+
+
+# ---------------------------------------------------------------- layout and wiring
+
+
+def visitor() -> gr.BrowserState:
+    """The secret by which a browser finds its bench again."""
+    return gr.BrowserState(storage_key="captcha-reader-training", secret="no secret, so that a restart can read it")
+
+
+def build(
+    demo: gr.Blocks, token: gr.BrowserState, workshop: Workshop, reader: Future[Recognizer], readers: Readers
+) -> None:
+    """Lay out the tab inside `demo`.
+
+    Args:
+        demo: the page.
+        token: of `visitor`.
+        workshop: where trainings run.
+        reader: the recognizer that is fine-tuned, perhaps still loading.
+        readers: of the Read tab, which can use what was learnt.
+    """
+    course = Course(workshop, reader, readers)
+    seen = gr.State(Seen())
+    timer = gr.Timer(TICK_S, active=False)
+    with gr.Column(elem_id="train"):
+        _paragraph("train_lede", "train-lede")
+        with gr.Column(elem_id="bench"):
+            with gr.Column(elem_id="pictures"):
+                _heading(2, "pictures")
+                files: Any = gr.File(file_count="multiple", label=I18N("pictures_file"), height=150)
+                named = gr.Checkbox(True, label=I18N("pictures_named"), info=I18N("pictures_hint"))
+                with gr.Accordion(I18N("pictures_draw"), open=False):
+                    styles = gr.Dropdown([*STYLES], multiselect=True, label=I18N("draw_styles"))
+                    most = min(MOST_DRAWN, workshop.rules.pictures)
+                    count = gr.Number(min(50, most), precision=0, minimum=1, maximum=most, label=I18N("draw_count"))
+                    draw: Any = gr.Button(I18N("draw"))
+                pictures_status, pictures_alert = _live("pictures", "status"), _live("pictures", "alert")
+                report = gr.HTML(elem_id="report")
+                with gr.Row(visible=False, elem_id="over") as over_row:
+                    over: Any = gr.Button(I18N("start_over"), min_width=80)
+                    _paragraph("start_over_hint")
+            with gr.Column(elem_classes="course"):
+                labelling = label.build(lambda secret: workshop.bench(secret).pictures, reader, token)
+                with gr.Column(elem_id="training"):
+                    _heading(2, "training")
+                    order = _order(workshop.rules.minutes)
+                    train_alert = _live("train", "alert")
+                    with gr.Row(elem_id="steer"):
+                        train: Any = gr.Button(I18N("train"), variant="primary", min_width=80)
+                        resume: Any = gr.Button(I18N("go_on"), variant="primary", visible=False, min_width=80)
+                        stop: Any = gr.Button(I18N("stop"), visible=False, min_width=80)
+                    train_status = _live("train", "status")
+                    progress = gr.HTML()
+                    with gr.Row(visible=False, elem_id="curves") as curves:
+                        loss = _plot("loss", "kind")
+                        exact = _plot("exact", None)
+                    measures = gr.HTML(elem_id="measures")
+                with gr.Column(visible=False, elem_id="learnt") as learnt:
+                    _heading(2, "learnt")
+                    result = gr.HTML()
+                    _heading(3, "take")
+                    with gr.Row(elem_id="take"):
+                        use: Any = gr.Button(I18N("use_in_read"), variant="primary", min_width=160)
+                        back: Any = gr.Button(I18N("use_shipped"), min_width=160)
+                        download: Any = gr.Button(I18N("download_checkpoint"), min_width=160)
+                    packed = gr.DownloadButton(visible="hidden")  # holds the file; DOWNLOAD_JS fetches it
+                    with gr.Accordion(I18N("hub"), open=False):
+                        repo: Any = gr.Textbox(label=I18N("hub_repo"), max_length=200)
+                        secret: Any = gr.Textbox(label=I18N("hub_token"), type="password", max_length=200)
+                        private = gr.Checkbox(True, label=I18N("hub_private"))
+                        push: Any = gr.Button(I18N("hub_push"))
+                learnt_status, learnt_alert = _live("learnt", "status"), _live("learnt", "alert")
+        keep = workshop.rules.keep_minutes
+        gr.HTML(
+            I18N("train_privacy"), html_template=f"<p>${{value.replace('{{}}', '{keep}')}}</p>", elem_id="train-privacy"
+        )
+
+    live = [seen, train_status, progress, curves, loss, exact, measures, learnt, result, train, resume, stop, timer]
+
+    def updates(shown: Shown, texts: Texts) -> list[Any]:
+        """The values of `live`."""
+        state = shown.state
+        colours = dict(zip((texts["loss_training"], texts["loss_measured"]), COLOURS, strict=True))
+        plots = [
+            gr.skip()
+            if table is None
+            else gr.LinePlot(table, x_title=texts["seconds"], y_title=title, color_title=" ", color_map=colours)
+            for table, title in ((shown.loss, texts["loss"]), (shown.exact, texts["exact"]))
+        ]
+        return [
+            shown.seen,
+            _or_skip(shown.status),
+            shown.progress,
+            gr.Row(visible=bool(state.steps)),
+            *plots,
+            _or_skip(shown.measures),
+            gr.Column(visible=finished(state)),
+            _or_skip(shown.result),
+            gr.Button(visible=not state.active),
+            gr.Button(visible=state.resumable),
+            gr.Button(visible=state.active, interactive=not state.stopping),
+            gr.Timer(active=state.active),
+        ]
+
+    def look(visitor: Visitor, bench: Bench, seen: Seen) -> list[Any]:
+        return updates(course.show(bench, seen, visitor.language), TEXTS[visitor.language])
+
+    def pictures(visitor: Visitor, token: Any, request: gr.Request) -> list[Any]:
+        """The values of report, over_row and the outputs of labelling."""
+        bench = course.bench(token, TEXTS[visitor.language])
+        shown = course.report(bench, visitor.language)
+        return [shown, gr.Row(visible=bool(bench.examples())), *labelling.show(token, request)]
+
+    on_pictures = [pictures_status, pictures_alert, report, over_row, *labelling.outputs]
+    untouched = [gr.skip()] * (len(on_pictures) - 2)
+
+    def change(
+        token: Any, request: gr.Request, busy: str, work: Callable[[Visitor, Bench], str]
+    ) -> Iterator[list[Any]]:
+        """Say that it is being done, do it, and show the pictures; work: returns what is to be said as an alert."""
+        visitor = Visitor.of(request)
+        texts = TEXTS[visitor.language]
+        yield [texts[busy] if reader.done() else texts["loading"], "", *untouched]
+        try:
+            said = work(visitor, course.bench(token, texts))
+            yield ["", said, *pictures(visitor, token, request)]
+        except Exception as error:
+            yield ["", explained(texts, visitor.language, error), *untouched]
+
+    def on_files(token: Any, values: Any, named: bool, request: gr.Request) -> Iterator[list[Any]]:
+        def bring(visitor: Visitor, bench: Bench) -> str:
+            return course.bring(bench, uploads_of(values), named, visitor.language)
+
+        for step in change(token, request, "bringing", bring):
+            yield [None, *step]  # ready for the next ones
+
+    def on_draw(token: Any, count: Any, styles: Any, request: gr.Request) -> Iterator[list[Any]]:
+        def draw(visitor: Visitor, bench: Bench) -> str:
+            course.draw(bench, count, styles, TEXTS[visitor.language])
+            return ""
+
+        yield from change(token, request, "drawing", draw)
+
+    def on_over(token: Any, request: gr.Request) -> list[Any]:
+        visitor = Visitor.of(request)
+        texts = TEXTS[visitor.language]
+        try:
+            workshop.remove(course.bench(token, texts))
+            bench = course.bench(token, texts)
+            told = [texts["removed"], "", *pictures(visitor, token, request)]
+            return [*told, *look(visitor, bench, Seen()), "", "", ""]
+        except Exception as error:
+            said = explained(texts, visitor.language, error)
+            return ["", said, *untouched, *[gr.skip()] * (len(live) + 3)]
+
+    def on_label(token: Any, request: gr.Request) -> Any:
+        visitor = Visitor.of(request)
+        try:
+            return course.report(course.bench(token, TEXTS[visitor.language]), visitor.language)
+        except Exception as error:
+            return explained(TEXTS[visitor.language], visitor.language, error)
+
+    def steer(token: Any, seen: Seen, request: gr.Request, work: Callable[[Bench, Texts], None]) -> list[Any]:
+        """Do something to the training, and show how it stands: the values of train_alert and live."""
+        visitor = Visitor.of(request)
+        texts = TEXTS[visitor.language]
+        try:
+            bench = course.bench(token, texts)
+            work(bench, texts)
+            return ["", *look(visitor, bench, seen)]
+        except Exception as error:
+            return [explained(texts, visitor.language, error), *[gr.skip()] * len(live)]
+
+    def on_train(token: Any, seen: Seen, request: gr.Request, *fields: Any) -> list[Any]:
+        return steer(token, seen, request, lambda bench, texts: course.start(bench, order_of(*fields), texts))
+
+    def on_resume(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
+        return steer(token, seen, request, lambda bench, texts: course.resume(bench))
+
+    def on_stop(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
+        return steer(token, seen, request, lambda bench, texts: workshop.stop(bench))
+
+    def on_tick(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
+        return steer(token, seen, request, lambda bench, texts: None)[1:]
+
+    def on_load(token: Any, request: gr.Request) -> list[Any]:
+        visitor = Visitor.of(request)
+        token = token if is_token(token) else secrets.token_urlsafe()
+        bench = workshop.bench(token)
+        try:
+            told = ["", *pictures(visitor, token, request)]
+        except Exception as error:
+            told = [explained(TEXTS[visitor.language], visitor.language, error), *untouched]
+        return [token, *told, *look(visitor, bench, Seen())]
+
+    def take(token: Any, request: gr.Request, work: Callable[[Bench, Texts], Any]) -> tuple[Any, str]:
+        """What it gives, or None and a sentence."""
+        visitor = Visitor.of(request)
+        texts = TEXTS[visitor.language]
+        try:
+            return work(course.bench(token, texts), texts), ""
+        except Exception as error:
+            return None, explained(texts, visitor.language, error)
+
+    def on_download(token: Any, request: gr.Request) -> tuple[Any, str]:
+        made, alert = take(token, request, course.checkpoint)
+        return made, alert
+
+    def on_use(token: Any, request: gr.Request) -> tuple[str, str]:
+        visitor = Visitor.of(request)
+        _, alert = take(token, request, lambda bench, texts: course.use(bench, visitor.session, texts))
+        return "" if alert else TEXTS[visitor.language]["used"], alert
+
+    def on_back(request: gr.Request) -> tuple[str, str]:
+        visitor = Visitor.of(request)
+        readers.back(visitor.session)
+        return TEXTS[visitor.language]["unused"], ""
+
+    def on_push(
+        token: Any, repo: str, secret: str, private: bool, request: gr.Request
+    ) -> Iterator[tuple[str, str, str]]:
+        texts = TEXTS[Visitor.of(request).language]
+        yield texts["pushing"], "", ""  # the token leaves the page at once
+        url, alert = take(token, request, lambda bench, texts: course.push(bench, repo, secret, private, texts))
+        link = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{escape(url)}</a>' if url else ""
+        yield texts["pushed"].format(link) if url else "", alert, ""
+
+    listen = functools.partial(gr.on, show_progress="hidden", trigger_mode="once", api_visibility="private")
+    many = functools.partial(listen, concurrency_id="pictures", concurrency_limit=2)
+    many(files.upload, on_files, [token, files, named], [files, *on_pictures], preprocess=False)
+    many(draw.click, on_draw, [token, count, styles], on_pictures)
+    many(over.click, on_over, token, [*on_pictures, *live, train_alert, learnt_status, learnt_alert])
+    gr.on(
+        labelling.saved.change, on_label, token, report, show_progress="hidden", trigger_mode="always_last",
+        concurrency_id="pictures", api_visibility="private",
+    )  # fmt: skip
+    steered = [
+        listen(train.click, on_train, [token, seen, *order], [train_alert, *live], concurrency_limit=4),
+        listen(resume.click, on_resume, [token, seen], [train_alert, *live]),
+        listen(stop.click, on_stop, [token, seen], [train_alert, *live]),
+    ]
+    for one in steered:
+        one.then(None, js=STEER_JS)
+    listen(timer.tick, on_tick, [token, seen], live, queue=False)
+    taken = [learnt_status, learnt_alert]
+    listen(download.click, on_download, token, [packed, learnt_alert]).then(None, packed, js=label.DOWNLOAD_JS)
+    listen(use.click, on_use, token, taken)
+    listen(back.click, on_back, None, taken)
+    listen(push.click, on_push, [token, repo, secret, private], [*taken, secret], concurrency_limit=2)
+    demo.load(on_load, token, [token, pictures_alert, *on_pictures[2:], *live], show_progress="hidden",
+              api_visibility="private")  # fmt: skip
+    _api(course)
+
+
+def order_of(minutes: float, layers: str, seed: float | None, draw_percent: float | None) -> Order:
+    """The order that the fields give."""
+    return Order(float(minutes), layers if layers in LAYERS else LAYERS[0], int(seed or 0), (draw_percent or 0) / 100)
+
+
+def _or_skip(value: Any) -> Any:
+    return gr.skip() if value is None else value
+
+
+def _heading(level: int, name: str) -> None:
+    gr.HTML(I18N(name), html_template=f"<h{level}>${{value}}</h{level}>")
+
+
+def _paragraph(name: str, elem_id: str | None = None) -> None:
+    gr.HTML(I18N(name), html_template="<p>${value}</p>", elem_id=elem_id)
+
+
+def _live(place: str, role: str) -> gr.HTML:
+    """A region that screen readers announce when its text changes."""
+    return gr.HTML(html_template=f'<div role="{role}">${{value}}</div>', elem_id=f"{place}-{role}")
+
+
+def _plot(figure: str, kinds: str | None) -> gr.LinePlot:
+    """A chart over the time. Its figures stand in a table too: it says nothing to a screen reader."""
+    return gr.LinePlot(
+        x="seconds", y=figure, color=kinds, show_label=False, y_lim=[0, 100 if figure == "exact" else None],
+        height=260, buttons=[], min_width=240,
+    )  # fmt: skip
+
+
+def _order(most_minutes: int) -> list[Any]:
+    """The fields of `order_of`."""
+    fields: list[Any] = [
+        gr.Slider(0.5, most_minutes, min(MINUTES, most_minutes), step=0.5, label=I18N("minutes")),
+        gr.Radio([(str(I18N(f"layers_{name}")), name) for name in LAYERS], value=LAYERS[0], label=I18N("thorough")),
+    ]
+    with gr.Accordion(I18N("advanced"), open=False):
+        fields += [
+            gr.Number(0, precision=0, minimum=0, label=I18N("seed")),
+            gr.Slider(0, 90, 60, step=10, label=I18N("draw_share")),
+        ]
+    return fields
+
+
+def _api(course: Course) -> None:
+    """The endpoint for programs, /train: the tab's queue and rules, and nothing stays on the server."""
+    workshop = course.workshop
+
+    def train(pictures: FileData, minutes: float = MINUTES) -> Iterator[dict[str, Any]]:
+        """Fine-tune on a zip of labelled pictures.
+
+        Gives how it stands every few seconds, and last before, after, reason and the checkpoint, a zip.
+        """
+        upload = FileData.model_validate(pictures, context={"validate_meta": True})  # or it might be no upload
+        texts, bench = TEXTS["en"], workshop.bench(secrets.token_urlsafe())
+        try:
+            problems = bench.bring([Upload(Path(upload.path), "pictures.zip")], True, workshop.rules.limits)
+            if problems:
+                raise ValueError(problems[0])
+            course.start(bench, Order(float(minutes)), texts)
+            while (state := workshop.wait(bench, API_S)).active:
+                yield progress_of(state)
+            if not (finished(state) and state.done):
+                raise ValueError(state.sentence or texts["interrupted_anew"])
+            done = {name: state.done[name] for name in ("before", "after", "reason")}
+            yield {**done, "checkpoint": FileData(path=str(course.checkpoint(bench, texts))).model_dump()}
+        except Exception as error:
+            raise gr.Error(explained(texts, "en", error), print_exception=False) from error
+        finally:
+            workshop.remove(bench)
+
+    api(train, api_name="train", concurrency_id="train", concurrency_limit=workshop.rules.queue + 1)
+
+
+def progress_of(state: State) -> dict[str, Any]:
+    """How a training stands, for programs."""
+    step = state.steps[-1] if state.steps else {}
+    measured = state.evaluated[-1] if state.evaluated else {}
+    return {
+        "phase": state.phase,
+        "place": state.place,
+        "share": step.get("share", 0.0),
+        "left_s": step.get("left_s"),
+        "loss": step.get("loss"),
+        "exact": measured.get("exact"),
+    }
