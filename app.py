@@ -52,10 +52,10 @@ def build_demo(checkpoint: str | None = None) -> gr.Blocks:
         visitor = train.visitor()  # outside the tabs: one that is not shown does not learn what the browser keeps
         with gr.Tabs():
             with gr.Tab(texts.I18N("tab_read"), id="read", render_children=True):
-                read.build(demo, readers)
+                reader_line = read.build(demo, readers)
                 gr.HTML(texts.I18N("privacy"), html_template="<p>${value}</p>", elem_id="privacy")
             with gr.Tab(texts.I18N("tab_train"), id="train"):
-                train.build(demo, visitor, workshop, reader, readers)
+                train.build(demo, visitor, workshop, reader, readers, reader_line)
     return demo
 
 

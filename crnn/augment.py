@@ -15,12 +15,12 @@ SHIFT = (0.02, 0.05)  # standard deviations, shares of width and height
 BEND = 0.7  # how often, and how much of what the generator does
 WARPS = ("sine", "lens", "elastic", "elastic")
 CLUTTER = ("lines", "curves", "arcs", "specks")
-CLUTTERED = 0.3
+CLUTTERED = 0.15
 FINISHES = {
-    "negative": 0.2, "blur": 0.15, "jpeg": 0.15, "sharpen": 0.1, "salt": 0.1, "low_resolution": 0.1, "static": 0.08,
-    "coloured_noise": 0.08,
+    "negative": 0.1, "blur": 0.1, "jpeg": 0.1, "sharpen": 0.05, "salt": 0.03, "low_resolution": 0.03, "static": 0.02,
+    "coloured_noise": 0.02,
 }  # fmt: skip
-FADED, RECOLOURED = 0.5, 0.2
+FADED, RECOLOURED = 0.2, 0.2
 
 
 def augment(rng: Generator, picture: Array) -> Array:

@@ -81,6 +81,7 @@ class Watch(TrainerCallback):
         self.lowest: np.ndarray | None = None  # (n,) losses of the held-out pictures, where their mean was lowest
         self.best_share = 0.0
         self.told_s = self.measured_s = clock.spent_s
+        self.measured_share = 0.0
         self.losses: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -107,21 +108,21 @@ class Watch(TrainerCallback):
                 loss=float(np.mean(self.losses)),
             )  # fmt: skip
             self.losses.clear()
-        if share >= 1 or spent - self.measured_s >= max(EVALUATE_S, spent / share / EVALUATIONS):
-            self.measured_s = spent
+        stopped = self._stopped()
+        due = spent - self.measured_s >= EVALUATE_S and share - self.measured_share >= 1 / EVALUATIONS
+        if stopped or due or share >= 1:
+            self.measured_s, self.measured_share = spent, share
             self._measure(state.global_step, share)
-        elif self._ends(share):
-            self._measure(state.global_step, share)
-            control.should_training_stop = True
+            if stopped or share - self.best_share > PATIENCE:
+                self.reason = "stopped" if stopped else "early"
+                control.should_training_stop = True
 
-    def _ends(self, share: float) -> bool:
-        """Whether it ends before its time, as the first process sees it."""
-        wish = torch.tensor([self.stop.exists(), share - self.best_share > PATIENCE], dtype=torch.uint8)
+    def _stopped(self) -> bool:
+        """Whether it shall end before its time, as the first process sees it."""
+        wish = torch.tensor(self.stop.exists(), dtype=torch.uint8)
         if torch.distributed.is_initialized():
             torch.distributed.broadcast(wish, 0)
-        if bool(wish.any()):
-            self.reason = "stopped" if wish[0] else "early"
-        return bool(wish.any())
+        return bool(wish)
 
     def _measure(self, step: int, share: float) -> None:
         weights = self.averaging.weights

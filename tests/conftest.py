@@ -22,6 +22,12 @@ from crnn.model import CRNNForCTC
 crnn.fonts.FOLDERS = ()  # pip's fonts alone: the same pictures on every machine
 
 
+@pytest.fixture(scope="session", autouse=True)
+def train_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the Train tab keeps stays among the tests' files."""
+    os.environ["CRNN_TRAIN_FOLDER"] = str(tmp_path_factory.mktemp("train"))
+
+
 @pytest.fixture(scope="session")
 def tiny_config() -> CRNNConfig:
     """A network of a few thousand parameters that knows digits and two letters in both cases."""

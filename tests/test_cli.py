@@ -19,6 +19,7 @@ from PIL import Image
 from crnn import __version__
 from crnn.cli import main
 from crnn.decode import Reading
+from crnn.finetune import FineTuning
 from crnn.image import PictureError
 
 Output = pytest.CaptureFixture[str]
@@ -160,25 +161,26 @@ def test_evaluate_needs_something_to_measure_on(capsys: Output) -> None:
     assert "give labelled folders, or --draw N" in capsys.readouterr().err
 
 
-def test_train_hands_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[dict[str, Any]] = []
+def test_train_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[Any, ...]] = []
 
-    def train(output: Path, **options: Any) -> Path:
-        calls.append({"output": output, **options})
+    def train(output: Path, *wishes: Any) -> Path:
+        calls.append((output, *wishes))
+        return output
+
+    def fine_tune(folders: list[Path], output: Path, wishes: FineTuning) -> Path:
+        calls.append((folders, output, wishes))
         return output
 
     monkeypatch.setattr("crnn.train.train", train)
+    monkeypatch.setattr("crnn.finetune.fine_tune", fine_tune)
     assert main(["train", "--draw", "--output", "out", "--minutes", "1.5", "--seed", "7"]) == 0
-    assert main(["train", "one", "two", "--output", "out", "--from", "weights", "--resume"]) == 0
-    drawn, tuned = calls
-    assert (drawn["folders"], drawn["start"], drawn["minutes"], drawn["resume"], drawn["seed"]) == (
-        [],
-        None,
-        1.5,
-        False,
-        7,
-    )
-    assert (tuned["folders"], tuned["start"], tuned["resume"]) == ([Path("one"), Path("two")], "weights", True)
+    assert main(["train", "one", "two", "--output", "out", "--from", "weights", "--resume", "--layers", "head"]) == 0
+    assert calls == [
+        (Path("out"), None, 1.5, False, 7),
+        ([Path("one"), Path("two")], Path("out"), FineTuning("weights", resume=True, layers="head")),
+    ]
+    assert main(["train", "--draw", "--output", "out", "--steps", "5"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -121,19 +122,19 @@ def test_new_characters_are_learnt_from_labels(folder: Path, small: Path, tmp_pa
 
 def test_killed_and_resumed_it_ends_as_if_it_was_not(folder: Path, small: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start(folder, whole, small, 60).wait(300) == 0
-    process = start(folder, killed, small, 60)
+    assert start(folder, whole, small, 40).wait(300) == 0
+    process = start(folder, killed, small, 40)
     deadline = time.monotonic() + 120
     while not list(killed.glob("checkpoint-*/clock.json")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()
     assert process.wait(30) == -signal.SIGKILL, "it ended before it could be killed"
     saved = max(int(path.parent.name.rpartition("-")[2]) for path in killed.glob("checkpoint-*/clock.json"))
-    assert saved < 60
-    assert start(folder, killed, small, 60, resume=True).wait(300) == 0
+    assert saved < 40
+    assert start(folder, killed, small, 40, resume=True).wait(300) == 0
 
     again = [event["step"] for event in events(killed, "step") if event["step"] > saved]
-    assert again[-1] == 60
+    assert again[-1] == 40
     losses = [events(run, "evaluated")[-1]["loss"] for run in (whole, killed)]
     assert losses[1] == pytest.approx(losses[0], abs=0.01)
     assert events(killed, "done")[0]["after"] == pytest.approx(events(whole, "done")[0]["after"], abs=0.01)
@@ -145,16 +146,11 @@ def test_two_processes_have_the_losses_of_one(folder: Path, small: Path, tmp_pat
     assert start(folder, tmp_path / "one", small, 12).wait(300) == 0
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--master-port",
-        "0",
-        str(script),
-    ]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    torchrun += ["--master-addr", "127.0.0.1", "--master-port", port, str(script)]
     arguments = [str(folder), str(tmp_path / "two"), str(small), "12", "anew"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     subprocess.run([*torchrun, *arguments], cwd=ROOT, env=environment, check=True, timeout=300)
@@ -162,6 +158,14 @@ def test_two_processes_have_the_losses_of_one(folder: Path, small: Path, tmp_pat
     assert len(one) == len(two) == 12
     assert one[0] > one[-1] + 0.1
     assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_a_budget_of_minutes_is_kept(folder: Path, small: Path, tmp_path: Path) -> None:
+    fine_tune([folder], tmp_path / "run", FineTuning(small, minutes=0.05))
+    (done,) = events(tmp_path / "run", "done")
+    assert done["reason"] == "time" and 3 <= done["spent_s"] < 6
+    shares = [event["share"] for event in events(tmp_path / "run", "step")]
+    assert shares == sorted(shares) and 0 < shares[0] and shares[-1] <= 1
 
 
 def test_a_file_stops_it_with_the_best_so_far(folder: Path, small: Path, tmp_path: Path) -> None:

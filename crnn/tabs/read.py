@@ -130,7 +130,7 @@ class Desk:
 
     def blank(self, visitor: Visitor, **shown: str) -> Shown:
         """What the page shows while there is no reading: the given, and which reader the next one will be of."""
-        return Shown(reader=_reader_line(self.readers.has_own(visitor.session), visitor), **shown)
+        return Shown(reader=reader_line(self.readers.has_own(visitor.session), visitor), **shown)
 
     @explained
     def read(
@@ -184,7 +184,7 @@ class Desk:
         shown = Shown(
             status=status_line(reading, language, by_user),
             text=text_html(reading, language),
-            reader=_reader_line(kept.own, visitor),
+            reader=reader_line(kept.own, visitor),
         )
         yield shown
         said = words(reading, wishes.style, wishes.ignore_case, language=wishes.language)
@@ -277,7 +277,7 @@ def examples(folder: Path) -> list[tuple[Path, str]]:
         return [(folder / row["file_name"], row["text"]) for row in csv.DictReader(rows)]
 
 
-def _reader_line(own: bool, visitor: Visitor) -> str:
+def reader_line(own: bool, visitor: Visitor) -> str:
     """What says that the session's own reader reads; the shipped one goes without saying."""
     return note(TEXTS[visitor.language]["own_reader"]) if own else ""
 
@@ -291,8 +291,13 @@ def _english(error: Exception, visitor: Visitor) -> str:
 # ---------------------------------------------------------------- layout and wiring
 
 
-def build(demo: gr.Blocks, readers: Readers) -> None:
-    """Lay out the tab inside `demo`. readers: who reads for whom; other tabs may give a session its own."""
+def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
+    """Lay out the tab inside `demo`, and return where `reader_line` stands, for who gives a session its own one.
+
+    Args:
+        demo: the page.
+        readers: who reads for whom.
+    """
     desk = Desk(readers, Shelf(lambda session: _forget(demo, session)))
     settings = gr.BrowserState(None, storage_key="captcha-reader", secret="no secret, so that a restart can read it")
     with gr.Column(elem_id="read"):
@@ -383,6 +388,7 @@ def build(demo: gr.Blocks, readers: Readers) -> None:
     listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
     demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")
     _api(readers.shipped)
+    return own_reader
 
 
 def _forget(demo: gr.Blocks, session: str) -> None:

@@ -22,7 +22,7 @@ from crnn.styles import STYLES
 from crnn.tabs import label
 from crnn.tabs.bench import Bench, Report, Upload
 from crnn.tabs.learned import measures_html, progress_html, report_html, result_html, status_line
-from crnn.tabs.read import PageError, Visitor, loaded
+from crnn.tabs.read import PageError, Visitor, loaded, reader_line
 from crnn.tabs.readers import Readers
 from crnn.tabs.texts import I18N, TEXTS, Texts
 from crnn.tabs.workshop import TOKEN_LENGTHS, BusyError, Order, QueueFullError, State, Workshop
@@ -172,7 +172,11 @@ class Course:
     def use(self, bench: Bench, session: str, texts: Texts) -> None:
         """Read with the finished checkpoint, in this session alone."""
         self._check_learnt(bench, texts)
-        self.readers.use(session, bench.run).result()
+        try:
+            self.readers.use(session, bench.run).result()
+        except ValueError:  # reads would fail with it
+            self.readers.back(session)
+            raise
 
     def push(self, bench: Bench, repo: str, token: str, private: bool, texts: Texts) -> str:
         """Push the finished checkpoint to the Hub; returns its address."""
@@ -229,7 +233,12 @@ def visitor() -> gr.BrowserState:
 
 
 def build(
-    demo: gr.Blocks, token: gr.BrowserState, workshop: Workshop, reader: Future[Recognizer], readers: Readers
+    demo: gr.Blocks,
+    token: gr.BrowserState,
+    workshop: Workshop,
+    reader: Future[Recognizer],
+    readers: Readers,
+    own_reader: gr.HTML,
 ) -> None:
     """Lay out the tab inside `demo`.
 
@@ -239,6 +248,7 @@ def build(
         workshop: where trainings run.
         reader: the recognizer that is fine-tuned, perhaps still loading.
         readers: of the Read tab, which can use what was learnt.
+        own_reader: where the Read tab says so.
     """
     course = Course(workshop, reader, readers)
     seen = gr.State(Seen())
@@ -427,15 +437,16 @@ def build(
         made, alert = take(token, request, course.checkpoint)
         return made, alert
 
-    def on_use(token: Any, request: gr.Request) -> tuple[str, str]:
+    def on_use(token: Any, request: gr.Request) -> tuple[str, str, str]:
         visitor = Visitor.of(request)
         _, alert = take(token, request, lambda bench, texts: course.use(bench, visitor.session, texts))
-        return "" if alert else TEXTS[visitor.language]["used"], alert
+        told = "" if alert else TEXTS[visitor.language]["used"]
+        return told, alert, reader_line(readers.has_own(visitor.session), visitor)
 
-    def on_back(request: gr.Request) -> tuple[str, str]:
+    def on_back(request: gr.Request) -> tuple[str, str, str]:
         visitor = Visitor.of(request)
         readers.back(visitor.session)
-        return TEXTS[visitor.language]["unused"], ""
+        return TEXTS[visitor.language]["unused"], "", reader_line(False, visitor)
 
     def on_push(
         token: Any, repo: str, secret: str, private: bool, request: gr.Request
@@ -465,8 +476,8 @@ def build(
     listen(timer.tick, on_tick, [token, seen], live, queue=False)
     taken = [learnt_status, learnt_alert]
     listen(download.click, on_download, token, [packed, learnt_alert]).then(None, packed, js=label.DOWNLOAD_JS)
-    listen(use.click, on_use, token, taken)
-    listen(back.click, on_back, None, taken)
+    listen(use.click, on_use, token, [*taken, own_reader])
+    listen(back.click, on_back, None, [*taken, own_reader])
     listen(push.click, on_push, [token, repo, secret, private], [*taken, secret], concurrency_limit=2)
     demo.load(on_load, token, [token, pictures_alert, *on_pictures[2:], *live], show_progress="hidden",
               api_visibility="private")  # fmt: skip
@@ -539,8 +550,8 @@ def _api(course: Course) -> None:
                 raise ValueError(state.sentence or texts["interrupted_anew"])
             done = {name: state.done[name] for name in ("before", "after", "reason")}
             yield {**done, "checkpoint": FileData(path=str(course.checkpoint(bench, texts))).model_dump()}
-        except Exception as error:
-            raise gr.Error(explained(texts, "en", error), print_exception=False) from error
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
         finally:
             workshop.remove(bench)
 

@@ -1,0 +1,524 @@
+"""The workshop with a stand-in for the training, a script that writes the same events; and what people bring to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crnn.charset import Charset
+from crnn.intake import Limits
+from crnn.tabs import workshop as module
+from crnn.tabs.bench import Bench, Upload
+from crnn.tabs.workshop import BusyError, Order, QueueFullError, Rules, State, Workshop, scratch
+
+PATIENCE_S = 30
+ANN, BOB, CAT = ("ann" * 10, "bob" * 10, "cat" * 10)
+
+# Waits for a file "go" beside its output before each step, so that a test says how far it comes; three steps make it.
+STAND_IN = """
+import json, os, sys, time
+from pathlib import Path
+run, resume = Path(sys.argv[1]), sys.argv[2] == "True"
+
+def write(event, **figures):
+    with (run / "progress.jsonl").open("a") as file:
+        file.write(json.dumps({"event": event, **figures}) + "\\n")
+
+first = len(list(run.glob("checkpoint-*"))) if resume else 0
+write("start", spent_s=float(first), resumed=resume)
+if not resume:
+    write("before", exact=0.5, cer=0.1)
+reason = "time"
+for step in range(first + 1, 4):
+    go = run.parent / "go"
+    while not go.exists() and not (run / "stop").exists():
+        time.sleep(0.01)
+    if (run / "stop").exists():
+        reason = "stopped"
+        break
+    go.unlink()
+    (run / f"checkpoint-{step}").mkdir()
+    write("step", step=step, spent_s=float(step), left_s=3.0 - step, share=step / 3, loss=1 / step)
+    write("evaluated", step=step, spent_s=float(step), loss=1 / step, best=True, exact=0.5, cer=0.1)
+(run / "model").write_text("learnt")
+write("done", reason=reason, nice=os.nice(0))
+"""
+DIES_AT_ONCE = "raise SystemExit(3)"
+FAILS = """
+import json, sys
+from pathlib import Path
+event = {"event": "error", "sentence": "It is of no use."}
+(Path(sys.argv[1]) / "progress.jsonl").write_text(json.dumps(event) + "\\n")
+"""
+HANGS = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+
+
+def command(script: str) -> module.Command:
+    return lambda bench, order, resume: [sys.executable, "-c", script, str(bench.run), str(resume)]
+
+
+@pytest.fixture
+def open_workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Workshop]]:
+    """A function that opens a workshop in the same folder each time; all are closed at the end."""
+    monkeypatch.setattr(module, "POLL_S", 0.02)
+    monkeypatch.setattr(module, "CLEAN_S", 0.05)
+    opened: list[Workshop] = []
+
+    def open_one(script: str = STAND_IN, **rules: int) -> Workshop:
+        opened.append(Workshop(tmp_path / "workshop", Rules(**rules), command(script)))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+def until(condition: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+def go(bench: Bench) -> None:
+    """Let a stand-in make one more step."""
+    (bench.folder / "go").touch()
+    until(lambda: not (bench.folder / "go").exists())
+
+
+def process_of(bench: Bench) -> int:
+    return int((bench.folder / "process").read_text())
+
+
+# ---------------------------------------------------------------- trainings
+
+
+def test_a_training_runs_in_a_process_of_its_own_and_tells_how_it_goes(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    bench = workshop.bench(ANN)
+    assert workshop.state(bench) == State()
+    workshop.start(bench, Order(minutes=2, layers="head"))
+    go(bench)
+    until(lambda: workshop.state(bench).evaluated)
+    state = workshop.state(bench)
+    assert (state.phase, state.order) == ("running", Order(minutes=2, layers="head"))
+    assert [step["loss"] for step in state.steps] == [1.0] and state.before == {
+        "event": "before",
+        "exact": 0.5,
+        "cer": 0.1,
+    }
+    assert os.getpgid(process_of(bench)) == process_of(bench) != os.getpgid(0)
+    for _ in range(2):
+        go(bench)
+    state = workshop.wait(bench, PATIENCE_S)
+    assert state.phase == "done" and not state.active and len(state.steps) == 3
+    assert state.done == {"event": "done", "reason": "time", "nice": 19}
+
+
+def test_the_others_wait_in_their_order(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop(queue=2)
+    ann, bob, cat, dan = (workshop.bench(token) for token in (ANN, BOB, CAT, "dan" * 10))
+    workshop.start(ann, Order())
+    until(lambda: workshop.state(ann).phase == "starting")
+    workshop.start(bob, Order())
+    workshop.start(cat, Order())
+    assert [workshop.state(bench).place for bench in (ann, bob, cat)] == [0, 1, 2]
+    assert workshop.state(cat).phase == "queued"
+    with pytest.raises(QueueFullError, match="^2 trainings are waiting; try again in some minutes.$"):
+        workshop.start(dan, Order())
+    with pytest.raises(BusyError):
+        workshop.start(cat, Order())
+
+    workshop.stop(bob)  # leaves the queue
+    assert workshop.state(bob) == State() and workshop.state(cat).place == 1
+    workshop.stop(ann)
+    assert workshop.wait(ann, PATIENCE_S).phase == "done"
+    until(lambda: workshop.state(cat).phase == "starting")
+    assert not (bob.run / "progress.jsonl").exists()
+
+
+def test_stop_keeps_the_best_so_far(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    bench = workshop.bench(ANN)
+    workshop.start(bench, Order())
+    go(bench)
+    workshop.stop(bench)
+    state = workshop.state(bench)
+    assert state.stopping or state.phase == "done"
+    state = workshop.wait(bench, PATIENCE_S)
+    assert (
+        state.done is not None and state.done["reason"] == "stopped" and (bench.run / "model").read_text() == "learnt"
+    )
+    assert not (bench.run / "stop").exists()
+
+
+def test_a_stop_that_comes_before_the_training_listens_is_not_lost(open_workshop: Callable[..., Workshop]) -> None:
+    forgets_one = STAND_IN.replace('reason = "time"', 'reason = "time"; time.sleep(0.3); (run / "stop").unlink()')
+    workshop = open_workshop(forgets_one)
+    bench = workshop.bench(ANN)
+    workshop.start(bench, Order())
+    until(lambda: bench.run.is_dir())
+    workshop.stop(bench)
+    state = workshop.wait(bench, PATIENCE_S)
+    assert state.done is not None and state.done["reason"] == "stopped"
+
+
+def test_a_killed_training_is_interrupted_and_goes_on(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    bench = workshop.bench(ANN)
+    order = Order(minutes=7, seed=3)
+    workshop.start(bench, order)
+    for _ in range(2):
+        go(bench)
+    until(lambda: len(workshop.state(bench).evaluated) == 2)
+    os.kill(process_of(bench), signal.SIGKILL)
+    state = workshop.wait(bench, PATIENCE_S)
+    assert (state.phase, state.resumable, state.order) == ("interrupted", True, order)
+
+    (bench.run / "checkpoint-2").rmdir()  # it was killed before this one was written
+    workshop.start(bench, order, resume=True)
+    for _ in range(2):
+        go(bench)
+    state = workshop.wait(bench, PATIENCE_S)
+    assert state.phase == "done" and [step["step"] for step in state.steps] == [1, 2, 3]
+    assert state.before is not None
+
+
+def test_without_a_checkpoint_it_can_only_begin_again(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop(DIES_AT_ONCE)
+    bench = workshop.bench(ANN)
+    workshop.start(bench, Order())
+    state = workshop.wait(bench, PATIENCE_S)
+    assert (state.phase, state.resumable) == ("interrupted", False)
+
+
+def test_a_new_training_forgets_the_last_one(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    bench = workshop.bench(ANN)
+    for _ in range(2):
+        workshop.start(bench, Order())
+        go(bench)
+        until(lambda: workshop.state(bench).evaluated)
+        assert len(workshop.state(bench).steps) == 1
+        workshop.stop(bench)
+        assert workshop.wait(bench, PATIENCE_S).phase == "done"
+
+
+def test_an_error_is_told_in_its_sentence(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop(FAILS)
+    bench = workshop.bench(ANN)
+    workshop.start(bench, Order())
+    state = workshop.wait(bench, PATIENCE_S)
+    assert (state.phase, state.sentence) == ("failed", "It is of no use.")
+
+
+def test_a_command_that_cannot_be_started_does_not_end_the_workshop(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    bench = workshop.bench(ANN)
+    workshop.command = lambda bench, order, resume: ["/nowhere/\0"]
+    workshop.start(bench, Order())
+    assert workshop.wait(bench, PATIENCE_S).phase == "interrupted"
+    workshop.command = command(FAILS)
+    workshop.start(bench, Order())
+    assert workshop.wait(bench, PATIENCE_S).phase == "failed"
+
+
+def test_what_takes_far_too_long_is_killed(
+    open_workshop: Callable[..., Workshop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLACK_S", 0.2)
+    workshop = open_workshop(HANGS)
+    bench = workshop.bench(ANN)
+    workshop.start(bench, Order(minutes=0.001))
+    assert workshop.wait(bench, PATIENCE_S).phase == "interrupted"
+
+
+def test_a_training_ends_with_the_server(
+    open_workshop: Callable[..., Workshop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GOODBYE_S", 0.3)
+    workshop = open_workshop(HANGS)
+    bench, other = workshop.bench(ANN), workshop.bench(BOB)
+    workshop.start(bench, Order())
+    until(lambda: (bench.folder / "process").exists())
+    workshop.start(other, Order())
+    workshop.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process_of(bench), 0)
+    assert workshop.state(other) == State()
+
+
+def test_a_restarted_server_finds_a_training_that_is_done_and_one_that_still_runs(
+    open_workshop: Callable[..., Workshop],
+) -> None:
+    first = open_workshop()
+    done, running, waiting = (first.bench(token) for token in (ANN, BOB, CAT))
+    first.start(done, Order())
+    until(lambda: first.state(done).phase == "starting")
+    first.stop(done)
+    first.wait(done, PATIENCE_S)
+    first.start(running, Order(minutes=4))
+    go(running)
+    until(lambda: first.state(running).evaluated)
+
+    second = open_workshop()  # as if the first had been killed
+    assert second.state(second.bench(ANN)).phase == "done"
+    until(lambda: second.state(running).phase == "running")
+    assert second.state(running).order == Order(minutes=4)
+    second.start(waiting, Order())
+    assert second.state(waiting).phase == "queued"  # still one at a time
+    for _ in range(2):
+        go(running)
+    assert second.wait(running, PATIENCE_S).phase == "done"
+    until(lambda: second.state(waiting).phase == "starting")
+    second.stop(waiting)
+
+
+def test_a_budget_beyond_the_rules_is_refused(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop(minutes=5)
+    for minutes in (0, -1, 5.5, float("nan")):
+        with pytest.raises(ValueError, match="give more than 0 and at most 5.$"):
+            workshop.start(workshop.bench(ANN), Order(minutes=minutes))
+
+
+# ---------------------------------------------------------------- benches
+
+
+def test_two_visitors_are_apart_and_their_secrets_are_not_on_the_disk(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    ann, bob = workshop.bench(ANN), workshop.bench(BOB)
+    assert ann != bob and ann == workshop.bench(ANN)
+    assert ANN not in str(ann.folder) and ann.folder.parent == workshop.root
+    assert workshop.root.stat().st_mode & 0o777 == 0o700
+    for token in ("", "../../etc", "x" * 1000, None, 7):
+        with pytest.raises(ValueError, match="reload the page"):
+            workshop.bench(token)  # type: ignore[arg-type]
+
+
+def test_what_nobody_uses_is_removed_and_nothing_else(open_workshop: Callable[..., Workshop], tmp_path: Path) -> None:
+    workshop = open_workshop(keep_minutes=1)
+    old, new, running = (workshop.bench(token) for token in (ANN, BOB, CAT))
+    stranger, aim = workshop.root / "notes", tmp_path / "aim"
+    aim.mkdir()
+    (aim / "file").touch()
+    link = workshop.root / ("0" * 32)
+    link.symlink_to(aim)
+    stranger.mkdir()
+    (old.pictures / "link").symlink_to(aim)
+    workshop.start(running, Order())
+    until(lambda: workshop.state(running).phase == "starting")
+    for folder in (old.folder, stranger, running.folder):
+        os.utime(folder, (0, time.time() - 61))
+    until(lambda: not old.folder.exists())
+    assert new.folder.exists() and stranger.exists() and running.folder.exists() and (aim / "file").exists()
+    assert workshop.bench(ANN).pictures.is_dir()
+
+
+def test_start_over_ends_a_training_and_removes_everything(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    bench, other = workshop.bench(ANN), workshop.bench(BOB)
+    workshop.start(bench, Order())
+    until(lambda: workshop.state(bench).phase == "starting")
+    workshop.start(other, Order())
+    workshop.remove(other)
+    process = process_of(bench)
+    workshop.remove(bench)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    assert not bench.folder.exists() and not other.folder.exists()
+    assert workshop.state(workshop.bench(ANN)) == State()
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    for name in ("link", "file"):
+        with pytest.raises(
+            ValueError, match="can't be used for training .*; set CRNN_TRAIN_FOLDER to one of your own.$"
+        ):
+            Workshop(tmp_path / name, Rules(), command(STAND_IN))
+
+
+def test_rules_come_from_the_environment() -> None:
+    assert Rules.of({}) == Rules(10_000, 200, 30, 8, 120)
+    assert Rules.of({"SPACE_ID": "someone/space"}).minutes == 10
+    assert Rules.of({"SPACE_ID": "someone/space", "CRNN_TRAIN_MINUTES": "60"}).minutes == 60
+    assert Rules.of({"CRNN_TRAIN_PICTURES": "5", "CRNN_TRAIN_KEEP_MINUTES": "9"}) == Rules(pictures=5, keep_minutes=9)
+    for value in ("0", "-3", "many", "1.5", "²", "9" * 40):
+        with pytest.raises(ValueError, match=f"^CRNN_TRAIN_QUEUE is '{value}'; set it to a whole number from 1 on"):
+            Rules.of({"CRNN_TRAIN_QUEUE": value})
+
+
+def test_the_folder_comes_from_the_environment() -> None:
+    assert scratch({"CRNN_TRAIN_FOLDER": "/a", "GRADIO_TEMP_DIR": "/b"}) == Path("/a")
+    assert scratch({"GRADIO_TEMP_DIR": "/b"}) == Path("/b/captcha-reader-training")
+    assert scratch({}).name == "captcha-reader-training"
+
+
+def test_the_command_is_that_of_the_command_line(tmp_path: Path) -> None:
+    from crnn.cli import _parser
+
+    bench = Bench(tmp_path)
+    given = module.training("some/model")(bench, Order(2.5, "head", 7, 0.3), True)
+    assert given[:3] == [sys.executable, "-m", "crnn"]
+    arguments = _parser().parse_args(given[3:])
+    assert arguments.folders == [bench.pictures] and arguments.output == bench.run and arguments.start == "some/model"
+    assert (arguments.minutes, arguments.layers, arguments.seed, arguments.draw_share) == (2.5, "head", 7, 0.3)
+    assert arguments.resume
+    assert _parser().parse_args(module.training()(bench, Order(), False)[3:]).start == str(module.SHIPPED)
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    (tmp_path / "bench" / "pictures").mkdir(parents=True)
+    return Bench(tmp_path / "bench")
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Callable[[str], Path]:
+    """A function that makes a picture file, another one each time."""
+    rng = np.random.default_rng(0)
+
+    def make(name: str) -> Path:
+        path = tmp_path / "made" / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 120, 3), np.uint8)).save(path)
+        return path
+
+    return make
+
+
+def zipped(path: Path, **files: Path | str) -> Upload:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content.read_bytes() if isinstance(content, Path) else content)
+    return Upload(path, path.name)
+
+
+def labels(bench: Bench) -> dict[str, str]:
+    return {example.path.name: example.text for example in bench.examples()}
+
+
+LIMITS = Limits(pictures=6, megabytes=1)
+
+
+def test_pictures_of_all_ways_lie_side_by_side_with_their_labels(
+    bench: Bench, picture: Callable[[str], Path], tmp_path: Path
+) -> None:
+    table = "file_name,text\na.png,first\nb.png,\n"
+    archive = zipped(
+        tmp_path / "1.zip", **{"x/a.png": picture("1.png"), "x/b.png": picture("2.png"), "x/metadata.csv": table}
+    )
+    assert bench.bring([archive, Upload(picture("W7k.png"), "W7k.png")], True, LIMITS) == []
+    assert bench.bring([Upload(picture("a.png"), "C:\\photos\\a.png")], True, LIMITS) == []
+    assert labels(bench) == {"a.png": "first", "b.png": "", "W7k.png": "W7k", "a (2).png": "a"}
+    assert len(list(bench.folder.iterdir())) == 1  # nothing else is left
+    assert bench.bring([Upload(picture("q.png"), "q.png")], False, LIMITS) == []
+    assert labels(bench)["q.png"] == ""
+
+
+def test_a_table_may_come_before_or_after_its_pictures(
+    bench: Bench, picture: Callable[[str], Path], tmp_path: Path
+) -> None:
+    table = tmp_path / "labels"
+    table.write_text("file_name,text\na.png,one\nb.png,two\n")
+    bench.bring([Upload(picture("a.png"), "a.png")], False, LIMITS)
+    bench.bring([Upload(table, "metadata.csv")], False, LIMITS)
+    assert labels(bench) == {"a.png": "one", "b.png": "two"}
+    charset = Charset("abcdefghijklmnopqrstuvwxyz")
+    report = bench.report(charset, 48, 4)
+    assert [problem.file for problem in report.problems] == ["b.png"] and len(report.usable) == 1
+    bench.bring([Upload(picture("b.png"), "b.png")], True, LIMITS)
+    assert labels(bench) == {"a.png": "one", "b.png": "two"} and not bench.report(charset, 48, 4).problems
+
+
+def test_what_is_of_no_use_gets_a_sentence_and_the_rest_goes_on(
+    bench: Bench, picture: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "notes").write_text("hello")
+    evil = zipped(tmp_path / "evil.zip", **{"../x.png": picture("1.png")})
+    good = Upload(picture("good.png"), "good.png")
+    told = bench.bring(
+        [Upload(tmp_path / "notes", "notes.txt"), evil, Upload(tmp_path / "notes", "n.zip"), good], True, LIMITS
+    )
+    assert [sentence.split(":")[0] for sentence in told] == ["notes.txt", "evil.zip", "n.zip"]
+    assert told[0] == "notes.txt: It is no picture, no zip and no metadata.csv; bring one of these."
+    assert labels(bench) == {"good.png": "good"}
+    assert not [path for path in tmp_path.rglob("x.png")]
+
+
+def test_the_limits_hold_for_all_uploads_together(bench: Bench, picture: Callable[[str], Path], tmp_path: Path) -> None:
+    for i in range(6):
+        assert not bench.bring([Upload(picture(f"{i}.png"), f"{i}.png")], True, LIMITS)
+    (told,) = bench.bring([Upload(picture("7.png"), "7.png")], True, LIMITS)
+    assert told.startswith("7 pictures came, and at most 6 can be taken") and len(labels(bench)) == 6
+    (tmp_path / "large.png").write_bytes(bytes(10**6))
+    (told,) = bench.bring([Upload(tmp_path / "large.png", "large.png")], True, Limits(megabytes=1))
+    assert "1 MB" in told and str(tmp_path) not in told and "large.png" not in labels(bench)
+
+
+def test_a_name_that_the_disk_does_not_take_is_no_crash(bench: Bench, picture: Callable[[str], Path]) -> None:
+    (told,) = bench.bring([Upload(picture("a.png"), "n" * 300 + ".png")], True, LIMITS)
+    assert told.endswith("give it a short, plain name.")
+    assert bench.bring([Upload(picture("a.png"), "../../a.png")], True, LIMITS) == []
+    assert labels(bench) == {"a.png": "a"}
+
+
+def test_a_report_counts_what_has_no_label_apart(bench: Bench, picture: Callable[[str], Path], tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no picture")
+    uploads = [Upload(picture(name), name) for name in ("ab.png", "ß.png", "_1.png")]
+    bench.bring([*uploads, Upload(tmp_path / "text", "broken.png")], True, LIMITS)
+    report = bench.report(Charset("abcdefghijklmnopqrstuvwxyz"), 48, 4)
+    assert sorted(example.text for example in report.usable) == ["ab", "ß"]
+    assert [problem.file for problem in report.problems] == ["broken.png"]
+    assert (report.unlabelled, report.new_characters) == (1, "ß")
+
+
+def test_drawn_pictures_are_others_each_time(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop(pictures=5)
+    bench = workshop.bench(ANN)
+    workshop.draw(bench, 2, ["plain"])
+    workshop.draw(bench, 2, [])
+    texts = list(labels(bench).values())
+    assert len(texts) == 4 and all(texts) and len({path.read_bytes() for path in bench.pictures.glob("*.png")}) == 4
+    with pytest.raises(ValueError, match="^6 pictures came, and at most 5 can be taken"):
+        workshop.draw(bench, 2, [])
+    with pytest.raises(ValueError, match="^The 1 pictures could not be drawn"):
+        workshop.draw(bench, 1, ["no such style"])
+
+
+def test_the_finished_checkpoint_is_packed_alone(bench: Bench, tmp_path: Path) -> None:
+    bench.run.mkdir()
+    for name in ("config.json", "model.safetensors", "README.md", "progress.jsonl"):
+        (bench.run / name).write_text(name)
+    bench.pack(tmp_path / "packed.zip")
+    with zipfile.ZipFile(tmp_path / "packed.zip") as packed:
+        assert {name: packed.read(name).decode() for name in packed.namelist()} == {
+            name: name for name in ("config.json", "model.safetensors", "README.md")
+        }
+
+
+def test_half_a_line_is_no_event(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    bench = workshop.bench(ANN)
+    bench.run.mkdir()
+    line = json.dumps({"event": "error", "sentence": "It is of no use."})
+    (bench.run / "progress.jsonl").write_text(line[:20])
+    assert workshop.state(bench).phase == "idle"
+    (bench.run / "progress.jsonl").write_text(line)
+    assert workshop.state(bench).phase == "failed"
