@@ -125,6 +125,7 @@ def train(arguments: argparse.Namespace) -> int:
             resume=arguments.resume,
             seed=arguments.seed,
             draw_share=arguments.draw_share,
+            keep=arguments.keep,
             layers=arguments.layers,
         )
         finished = fine_tune(arguments.folders, arguments.output, wishes)
@@ -274,6 +275,9 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=_count, metavar="N", help="a budget of steps instead, repeatable by the seed")
     parser.add_argument(
         "--draw-share", type=float, default=0.6, metavar="X", help="of folders' batches, drawn pictures (%(default)s)"
+    )
+    parser.add_argument(
+        "--keep", type=float, default=0.35, metavar="X", help="of the start's weights, on folders (%(default)s)"
     )
     parser.add_argument(
         "--layers", default="all", choices=("all", "head"), help="what to train on folders; head: no convolutions"

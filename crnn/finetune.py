@@ -34,6 +34,7 @@ FINE_TUNING_RATE = 5e-4  # at its peak
 AVERAGED = 0.98  # the weights are averaged over about the last fifty steps
 MINUTES = 5.0
 DRAW_SHARE = 0.6  # of a batch: drawn pictures keep what was learnt before, and those of alike kinds teach more of it
+KEEP = 0.35  # of the start's weights: other kinds are forgotten less; more of it learns the new kind less
 HELD_OUT, MOST_HELD_OUT = 0.15, 100  # share and number of labelled pictures that are kept for measuring
 SAVE_MINUTES = 0.5
 CONFUSIONS = 10  # pairs that are told
@@ -51,6 +52,7 @@ class FineTuning:
         resume: go on with the last interim checkpoint.
         seed: of the split, all changes and all drawing.
         draw_share: of each batch, drawn pictures, at least 0 and below 1.
+        keep: share of the start's weights in what comes out, at least 0 and below 1.
         layers: "all", or "head" for all but the convolutions.
         config: the model's shape, when from scratch.
 
@@ -64,6 +66,7 @@ class FineTuning:
     resume: bool = False
     seed: int = 0
     draw_share: float = DRAW_SHARE
+    keep: float = KEEP
     layers: str = "all"
     config: CRNNConfig | None = None
 
@@ -72,6 +75,8 @@ class FineTuning:
             raise ValueError(f"The layers to train are {self.layers!r}; give one of {', '.join(LAYERS)}.")
         if not 0 <= self.draw_share < 1:
             raise ValueError(f"The share of drawn pictures is {self.draw_share}; give one from 0 to 0.9.")
+        if not 0 <= self.keep < 1:
+            raise ValueError(f"The share of the start to keep is {self.keep}; give one from 0 to 0.9.")
         if self.minutes is not None and not self.minutes > 0:
             raise ValueError(f"The time budget is {self.minutes} minutes; give more than 0.")
 
@@ -125,7 +130,7 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
         clock, done = progress(last)
         averaging.load(last)
     clock.minutes, clock.steps = wishes.minutes or clock.minutes, wishes.steps or clock.steps
-    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out)
+    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out, wishes.keep if wishes.start else 0.0)
     if last:
         watch.load(last)
     settings = arguments(output, wishes.seed, FINE_TUNING_RATE if wishes.start else LEARNING_RATE, workers=0)

@@ -69,10 +69,26 @@ class Watch(TrainerCallback):
     STOP = "stop"  # a file of this name beside the journal ends the training with the best so far
 
     def __init__(
-        self, journal: Journal, clock: Clock, averaging: Averaging, model: CRNNForCTC, held_out: Sequence[Example]
+        self,
+        journal: Journal,
+        clock: Clock,
+        averaging: Averaging,
+        model: CRNNForCTC,
+        held_out: Sequence[Example],
+        keep: float,
     ) -> None:
-        """model: a second one of the same shape, to measure with; its weights become those of the averaging."""
+        """Begin with the averaging's weights.
+
+        Args:
+            journal: to tell what is measured.
+            clock: of the training.
+            averaging: of the weights.
+            model: a second one of the same shape, to measure with.
+            held_out: pictures to measure on.
+            keep: share of the first weights in those that are measured and kept, 0 to 1.
+        """
         self.journal, self.clock, self.averaging, self.held_out = journal, clock, averaging, held_out
+        self.keep = keep
         self.reader = Recognizer(model)
         self.pictures = [open_picture(example.path) for example in held_out]
         self.stop = journal.path.with_name(self.STOP)
@@ -125,13 +141,13 @@ class Watch(TrainerCallback):
         return bool(wish)
 
     def _measure(self, step: int, share: float) -> None:
-        weights = self.averaging.weights
+        weights = between(self.averaging.weights, self.first, self.keep)
         losses = self._losses(weights)
         assert self.lowest is not None  # since the training began
         if losses.mean() < self.lowest.mean():
             self.lowest = losses
         if as_good(losses, self.lowest):
-            self.best_share, self.best = share, _copy(weights)
+            self.best_share, self.best = share, weights
         self.journal.write(
             "evaluated", step=step, spent_s=self.clock.spent_s, loss=float(losses.mean()),
             best=self.best_share == share,
@@ -174,6 +190,17 @@ class Watch(TrainerCallback):
         kept = torch.load(Path(checkpoint) / self.FILE, weights_only=True)
         self.best, self.first = kept["best"], kept["first"]
         self.lowest, self.best_share = np.array(kept["lowest"]), kept["share"]
+
+
+def between(weights: Weights, first: Weights, keep: float) -> Weights:
+    """Weights on the straight line from others to the first ones, which read well too and forget less.
+
+    Wortsman et al., 2022, Robust fine-tuning of zero-shot models, eq. 1.
+    """
+    return {
+        name: torch.lerp(value, first[name], keep) if value.is_floating_point() else value.clone()
+        for name, value in weights.items()
+    }
 
 
 def as_good(losses: np.ndarray, lowest: np.ndarray) -> bool:

@@ -192,7 +192,7 @@ def test_what_gets_worse_ends_early_with_the_first_weights(
 
 
 def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_path: Path) -> None:
-    for wrong in ({"layers": "some"}, {"draw_share": 1.0}, {"draw_share": -0.1}, {"minutes": 0}):
+    for wrong in ({"layers": "some"}, {"draw_share": 1.0}, {"draw_share": -0.1}, {"keep": 1.0}, {"minutes": 0}):
         with pytest.raises(ValueError, match="give"):
             FineTuning(**wrong)  # type: ignore[arg-type]
     lonely = tmp_path / "lonely"
@@ -206,6 +206,13 @@ def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_
         fine_tune([folder], tmp_path / "run", FineTuning(small))
     with pytest.raises(ValueError, match="no interim checkpoint to resume"):
         fine_tune([folder], tmp_path / "nowhere", FineTuning(small, resume=True))
+
+
+def test_what_is_kept_lies_between_the_first_and_the_last() -> None:
+    first, last = ({"a": torch.tensor([x, 0.0]), "steps": torch.tensor(int(x))} for x in (1.0, 5.0))
+    kept = watch.between(last, first, 0.25)
+    assert kept["a"].tolist() == [4.0, 0.0] and kept["steps"] == 5
+    assert last["a"].tolist() == [5.0, 0.0]
 
 
 def test_later_weights_win_unless_they_are_clearly_worse() -> None:
