@@ -116,7 +116,7 @@ def _probe(path: str, strike_px: int = 0) -> Probed | None:
     """The font and the centred, normalised shapes of the probe characters; None where it lacks some, or the strike."""
     size_px = strike_px or 28
     try:
-        face = ImageFont.truetype(path, size_px)
+        face = ImageFont.FreeTypeFont(path, size_px)  # truetype() would look through all folders where a size fails
         missing = _ink(face, "\U0010fffe", "L")[0].tobytes()
         drawn = [_ink(face, character, "L")[0] for character in PROBE]
         cap = drawn[PROBE.index("H")].shape[0]
@@ -146,7 +146,7 @@ def _ink(face: ImageFont.FreeTypeFont, character: str, mode: str) -> tuple[np.nd
 
 @lru_cache(maxsize=2_000)
 def _face(font: Font, cap: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(font.path, font.strike_px or round(cap * font.em))
+    return ImageFont.FreeTypeFont(font.path, font.strike_px or round(cap * font.em))
 
 
 @lru_cache(maxsize=300_000)
