@@ -204,7 +204,11 @@ def losses(state: State, texts: Texts) -> pd.DataFrame:
     """The loss over the time, s: in training, and of the held-out pictures."""
     import pandas as pd  # takes a while, which the page's start shall not wait for
 
-    rows = [(one["spent_s"], one["loss"], texts["loss_training"]) for one in state.steps]
+    kinds = texts["loss_training"], texts["loss_measured"]
+    rows: list[tuple[float, float | None, str]] = [
+        (0.0, None, kind) for kind in kinds
+    ]  # else a later line is not drawn
+    rows += [(one["spent_s"], one["loss"], texts["loss_training"]) for one in state.steps]
     rows += [(one["spent_s"], one["loss"], texts["loss_measured"]) for one in state.evaluated]
     return pd.DataFrame(rows, columns=["seconds", "loss", "kind"])
 
