@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ LARGEST_PX = (1280, 960)  # width, height; larger pictures are shrunk into it
 STRENGTH = 0.7  # of the colour where a character's attention is highest; the ink must stay readable below it
 CHIP_PX = 34  # width of a number's chip, less where many stand side by side; still readable on a phone
 STRIP_PX = 40  # height of the strip above the picture where the chips stand, so that they hide nothing
+SMOOTH = 4  # px of the enlarged picture, across and upright, that get one value of the maps, and what lies between
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 Map = npt.NDArray[np.float32]
@@ -67,20 +70,21 @@ def _enlarge(picture: Picture) -> Picture:
 def _blend(enlarged: Picture, shown: list[tuple[int, Character]]) -> Picture:
     """Lay the attention maps over a grey version of the picture, so that all colour seen is attention."""
     rows, columns = enlarged.shape[:2]
-    luma: Map = enlarged.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)  # (H, W)
-    tinted: Map = np.zeros((rows, columns, 3), np.float32)
-    total: Map = np.zeros((rows, columns, 1), np.float32)
-    highest: Map = np.zeros((rows, columns, 1), np.float32)
+    wide, high = max(1, columns // SMOOTH), max(1, rows // SMOOTH)  # the maps have no detail that this would lose
+    tinted: Map = np.zeros((high, wide, 3), np.float32)
+    total: Map = np.zeros((high, wide, 1), np.float32)
+    highest: Map = np.zeros((high, wide, 1), np.float32)
     for index, character in shown:
         if character.focus is not None:
-            strength = _spread(character.focus, columns, rows)[..., None]  # (H, W, 1)
+            strength = _spread(character.focus, wide, high)[..., None]  # (h, w, 1)
             tinted += strength * np.array(colour(index), np.float32)
             total += strength
             highest = np.maximum(highest, strength)
-    tint = tinted / np.maximum(total, 1e-6)  # where maps overlap: their colours in proportion
     alpha = STRENGTH * highest
-    blended: Picture = np.clip(luma[..., None] * (1 - alpha) + tint * alpha, 0, 255).astype(np.uint8)
-    return blended
+    tint = tinted / np.maximum(total, 1e-6) * alpha  # where maps overlap: their colours in proportion
+    layer = cv2.resize(np.concatenate([tint, 1 - alpha], axis=2), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    grey = cv2.cvtColor(enlarged, cv2.COLOR_RGB2GRAY)[..., None]
+    return cv2.convertScaleAbs(grey * layer[..., 3:] + layer[..., :3]).astype(np.uint8)
 
 
 def _spread(focus: Map, columns: int, rows: int) -> Map:
@@ -88,6 +92,9 @@ def _spread(focus: Map, columns: int, rows: int) -> Map:
     enlarged = cv2.resize(focus.astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)
     clipped: Map = np.maximum(enlarged, 0)
     return clipped / max(float(clipped.max()), 1e-6)
+
+
+_font = lru_cache(ImageFont.load_default)
 
 
 def _mark(canvas: Image.Image, index: int, character: Character, px: float, chip_px: int) -> None:
@@ -103,6 +110,6 @@ def _mark(canvas: Image.Image, index: int, character: Character, px: float, chip
 
     middle = float(np.clip((x0 + x1) / 2, chip_px / 2, canvas.width - chip_px / 2))
     chip = (middle - chip_px / 2 + 1, 2, middle + chip_px / 2 - 1, STRIP_PX - 3)
-    font = ImageFont.load_default(size=max(8, min(26, chip_px - 8)))
+    font = _font(max(8, min(26, chip_px - 8)))
     draw.rounded_rectangle(chip, radius=4, fill=colour(index))
     draw.text((middle, STRIP_PX / 2), str(index + 1), fill=ink(index), font=font, anchor="mm")
