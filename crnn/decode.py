@@ -131,7 +131,10 @@ def beam_search(
         scores[:, forbidden] = -np.inf
 
     within = _constraint_score(scores, length)
-    texts = _prefixes(scores, beam, length)
+    texts = _prefixes(scores, beam, None)
+    if length:  # what is best of all is best of those within, too; else a place for each length is worth its time
+        texts = [text for text in texts if length[0] <= len(text) <= length[1]]
+        texts = texts if len(texts) > top else _prefixes(scores, beam, length)
     letters = 2  # two at each frame let a text grow there, however sure the blank is
     while not texts:  # `within` is finite, so there is a text: look wider
         texts = _prefixes(scores, max(beam, letters), length, letters)
@@ -239,18 +242,31 @@ def _prefixes(scores: Floats, beam: int, length: tuple[int, int] | None, letters
     counts = np.maximum(likely.sum(axis=1), letters)
     beams: Beams = {(): (0.0, -math.inf)}
     for time, (frame, ranked, count) in enumerate(zip(scores.tolist(), ranking.tolist(), counts.tolist(), strict=True)):
-        grown: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [-math.inf, -math.inf])
+        if not count and not length:  # no letter is likely: none of the prefixes changes
+            beams = {
+                prefix: (_log_add(*ends) + frame[BLANK], ends[1] + frame[prefix[-1] if prefix else BLANK])
+                for prefix, ends in beams.items()
+            }
+            continue
+        grown: dict[tuple[int, ...], list[float]] = {}
+        rows: dict[int, list[float]] = defaultdict(list)  # scores of prefixes that compete for places
         for prefix, (blank, letter) in beams.items():
-            either = _log_add(blank, letter)
             last = prefix[-1] if prefix else BLANK
-            stay = grown[prefix]
-            stay[0] = either + frame[BLANK]
-            stay[1] = _log_add(stay[1], letter + frame[last])
-            for class_id in ranked[:count] if len(prefix) < longest else ():
+            ends = grown[prefix] = [_log_add(blank, letter) + frame[BLANK], letter + frame[last]]
+            rows[len(prefix) if length else 0].append(_log_add(*ends))
+        least = {row: sorted(row_scores)[-beam] for row, row_scores in rows.items() if len(row_scores) >= beam}
+        for prefix, (blank, letter) in beams.items():
+            if len(prefix) == longest:
+                continue
+            either, last = _log_add(blank, letter), prefix[-1] if prefix else BLANK
+            lowest = least.get(len(prefix) + 1 if length else 0, -math.inf)  # of those that would get a place
+            for class_id in ranked[:count]:
                 # after the same letter only a blank starts a new one: without it the old one goes on
-                before = blank if class_id == last else either
-                longer = grown[(*prefix, class_id)]
-                longer[1] = _log_add(longer[1], before + frame[class_id])
+                score = (blank if class_id == last else either) + frame[class_id]
+                if score < lowest:
+                    continue
+                ends = grown.setdefault((*prefix, class_id), [-math.inf, -math.inf])
+                ends[1] = _log_add(ends[1], score)
         left = len(scores) - 1 - time
         beams = _best_beams(grown, beam, shortest - left, by_length=length is not None)
     return list(beams)
