@@ -6,7 +6,8 @@ import argparse
 import os
 import signal
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +29,19 @@ MONO_FONTS = ("ui-monospace", "Cascadia Mono", "Consolas", "Menlo", "DejaVu Sans
 
 
 def load_reader(checkpoint: str | None = None) -> Future[Recognizer]:
-    """Load the model in the background: torch and the weights take seconds, and the page need not wait for them."""
+    """Load the model in the background: libraries and weights take a while, and the page need not wait for them."""
+    reader: Future[Recognizer] = Future()
 
-    def load() -> Recognizer:
-        from crnn.recognizer import Recognizer
+    def load() -> None:
+        try:
+            from crnn.recognizer import Recognizer
 
-        return Recognizer.from_pretrained(checkpoint)
+            reader.set_result(Recognizer.from_pretrained(checkpoint))
+        except BaseException as error:  # it is the reads' to tell
+            reader.set_exception(error)
 
-    return ThreadPoolExecutor(1, thread_name_prefix="load").submit(load)
+    threading.Thread(target=load, name="load", daemon=True).start()  # a server that is stopped does not wait for it
+    return reader
 
 
 def build_demo(checkpoint: str | None = None) -> gr.Blocks:

@@ -208,6 +208,21 @@ def sheet(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """Measure how fast all is, side by side with the peers that are installed."""
+    from crnn.bench import bench as measured
+    from crnn.bench import plot, table
+
+    figures = []
+    for figure in measured(arguments.pictures, arguments.mixed):
+        figures.append(figure)
+        print(f"{figure.what}, {figure.who}: {figure.value:.2f} {figure.unit}", file=sys.stderr, flush=True)
+    print(table(figures, arguments.json))
+    if arguments.plot:
+        plot(figures, arguments.plot)
+    return 0
+
+
 def _print_scores(scores: Scores, as_json: bool) -> None:
     """Print one set's line."""
     row = scores.as_dict()
@@ -305,6 +320,17 @@ def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
     _checkpoint_argument(parser)
 
 
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw how the figures grow (needs matplotlib)")
+    parser.add_argument(
+        "--pictures", type=_count, default=60, metavar="N", help="drawn pictures of one size (%(default)s)"
+    )
+    parser.add_argument(
+        "--mixed", type=_count, default=2000, metavar="N", help="drawn pictures of all sizes (%(default)s)"
+    )
+
+
 def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="DIR", help="another checkpoint's folder, or a model id on the Hub")
 
@@ -331,4 +357,5 @@ COMMANDS: dict[Command, Callable[[argparse.ArgumentParser], None]] = {
     train: _train_arguments,
     evaluate: _evaluate_arguments,
     sheet: _sheet_arguments,
+    bench: _bench_arguments,
 }

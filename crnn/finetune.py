@@ -134,14 +134,14 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
     if last:
         watch.load(last)
     settings = arguments(output, wishes.seed, FINE_TUNING_RATE if wishes.start else LEARNING_RATE, workers=0)
-    watch.reader.model.load_state_dict(watch.first)
+    watch.model.load_state_dict(watch.first)
     alike: dict[str, float] = {}
     if wishes.draw_share:
         find_fonts()  # takes seconds the first time, which no budget shall pay
-        alike = families_like(watch.reader.model, [open_picture(example.path) for example in training], wishes.seed)
+        alike = families_like(watch.model, [open_picture(example.path) for example in training], wishes.seed)
     batches = LabelledBatches(
         training, watch.reader.charset, model.config.height, model.config.stride, BATCH_SIZE, wishes.seed,
-        wishes.draw_share, alike, partial(partings, watch.reader.model), settings.world_size, done,
+        wishes.draw_share, alike, partial(partings, watch.model), settings.world_size, done,
     )  # fmt: skip
     trainer = CTCTrainer(
         clock,

@@ -1,4 +1,4 @@
-"""A checkpoint to the Hugging Face Hub, with its user's own token."""
+"""Checkpoints to the Hugging Face Hub, with their user's own token, and from it."""
 
 from __future__ import annotations
 
@@ -62,6 +62,13 @@ def push(folder: str | Path, repo: str, token: str, private: bool = True) -> str
     except Exception as error:  # of the Hub's client, of HTTP, of Xet; some hold the request with its token
         raise HubError(_sentence(error, repo.strip()).replace(token, "…")) from None
     return str(address)
+
+
+def fetch(repo: str) -> Path:
+    """The folder of a model of the Hub, downloaded unless it was before. Raises what the Hub's client does."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repo, allow_patterns=list(NEEDED), endpoint=ENDPOINT))
 
 
 def _sentence(error: BaseException, repo: str) -> str:

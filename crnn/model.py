@@ -6,16 +6,23 @@ h x w cells of the feature map (h = H // 8, w = W // 4), T frames (T = w), C cla
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
 from crnn.charset import BLANK
 from crnn.config import CRNNConfig
+
+Array = npt.NDArray[np.float32]
 
 IGNORED = -100  # frames without a known class, as in torch.nn.functional.cross_entropy
 
@@ -222,6 +229,28 @@ class CRNNForCTC(PreTrainedModel):
             loss = loss + alignment_loss(logits, alignment)
         return CRNNOutput(loss=loss, logits=logits, attention=attention)
 
+    @torch.inference_mode()
+    def infer(self, prepared: Sequence[Array]) -> list[tuple[Array, Array]]:
+        """What it sees in each picture: log-probabilities (T, C) and attention (T, h, T). Ends training mode.
+
+        Args:
+            prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
+        """
+        if not prepared:
+            return []
+        self.eval()
+        widths = [picture.shape[2] for picture in prepared]
+        batch = np.zeros((len(prepared), 3, prepared[0].shape[1], max(widths)), np.float32)  # 0 is each one's mean
+        for row, picture in zip(batch, prepared, strict=True):
+            row[:, :, : picture.shape[2]] = picture
+        padded = min(widths) < max(widths)
+        output = self(
+            torch.from_numpy(batch).to(self.device), torch.tensor(widths, device=self.device) if padded else None
+        )
+        log_probs, attention = output.logits.log_softmax(-1).cpu().numpy(), output.attention.cpu().numpy()
+        frames = [slice(width // self.config.stride) for width in widths]  # the rest is padding
+        return [(log_probs[row, own], attention[row, own, :, own]) for row, own in enumerate(frames)]
+
     def _read_sequence(self, context: Tensor, widths: Tensor | None) -> Tensor:
         if widths is None:
             output: Tensor = self.lstm(context)[0]
@@ -237,6 +266,18 @@ class CRNNForCTC(PreTrainedModel):
         if widths is None:
             return torch.full((x.shape[0],), x.shape[1], device=x.device)
         return widths // self.config.stride
+
+
+def load(folder: Path, device: str) -> CRNNForCTC:
+    """The model of a checkpoint's folder, ready to read. Raises RuntimeError where its weights are another model's."""
+    logging.disable_progress_bar()  # it would stand among the readings for a file of a few megabytes
+    loaded: Any = CRNNForCTC.from_pretrained(folder, output_loading_info=True)
+    model: CRNNForCTC
+    model, info = loaded
+    if info["missing_keys"]:  # they were made up at random
+        raise RuntimeError(f"{folder} lacks {len(info['missing_keys'])} of the model's tensors.")
+    model.to(device)  # type: ignore[arg-type]  # wrapped untyped
+    return model.eval()
 
 
 def valid_columns(widths: Tensor, columns: int, column_px: int) -> Tensor:

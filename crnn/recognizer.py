@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from transformers.utils import logging
 
 from crnn.charset import NAMED, Charset, resolve
-from crnn.decode import Reading, beam_search, best_path, calibrated, text_log_probability
+from crnn.decode import Reading, beam_search, best_path, calibrated, greedy, text_log_probability
 from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate
-from crnn.model import CRNNForCTC
 
 Array = npt.NDArray[np.float32]
 Length = int | tuple[int, int]
 Decoder = Callable[[Array], Reading]
 View = tuple[Array, Geometry]
 
+Seen = tuple[Array, Array]  # of one picture: log-probabilities (T, C), attention (T, h, T)
+
+FILES = ("config.json", "model.safetensors")  # of a checkpoint
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
 SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
+LOG_SURE = math.log(SURE)
 BLUR_PX, LOWER = 0.8, 0.75  # sigma of the blurred negative, height of the lower one, that are looked at then
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
+
+
+class Network(Protocol):
+    """What reads: :class:`crnn.engine.Engine` on a CPU, :class:`crnn.model.CRNNForCTC` on a GPU and in training."""
+
+    config: Any  # charset, height, stride and calibration, as in crnn.config.CRNNConfig
+
+    def infer(self, prepared: Sequence[Array]) -> list[Seen]:
+        """What it sees in each prepared picture (3, H, W); their widths may differ."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,16 +70,19 @@ class _Opened:
 
 
 class Recognizer:
-    """Reads pictures with one model, on the GPU where there is one.
+    """Reads pictures with one network, on the GPU where there is one.
 
     >>> reader = Recognizer.from_pretrained()            # doctest: +SKIP
     >>> reader.read("captcha.png", length=(4, 6)).text   # doctest: +SKIP
     'w7XkP'
     """
 
-    def __init__(self, model: CRNNForCTC) -> None:
-        self.model = model.eval()
+    def __init__(self, model: Network) -> None:
+        self.model = model
         self.charset = Charset(model.config.charset)
+        self._cases: dict[str, list[int]] = {}  # the classes of a letter's two cases
+        for class_id, character in enumerate(self.charset.characters, 1):
+            self._cases.setdefault(character.lower(), []).append(class_id)
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | Path | None = None, device: str | None = None) -> Recognizer:
@@ -75,14 +91,12 @@ class Recognizer:
         Args:
             checkpoint: a folder with config.json and model.safetensors, or the id of a model on the Hugging Face Hub;
                 None for the weights that come with this project, checkpoints/captcha.
-            device: as torch names it; None for the GPU where there is one.
+            device: where torch runs it, in float32; None for the GPU where there is one, else :mod:`crnn.engine`.
 
         Raises:
             ValueError: there is no such checkpoint, or it holds another kind of model.
         """
-        model = _load(SHIPPED if checkpoint is None else checkpoint)
-        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))  # type: ignore[arg-type]  # wrapped untyped
-        return cls(model)
+        return cls(_network(SHIPPED if checkpoint is None else checkpoint, device))
 
     def read(
         self,
@@ -100,7 +114,8 @@ class Recognizer:
             charset: a name of `crnn.charset.NAMED` or the characters themselves; only these are considered.
             length: how many characters there are, or the fewest and the most; only such texts are considered.
             ignore_case: count the spellings of a text that differ in case as one.
-            top: how many other texts to give at most, and how many other characters for each one.
+            top: how many other texts to give at most, and how many other characters for each one. 0, without any of the
+                constraints above, decodes greedily, which is quicker.
 
         Raises:
             PictureError: the picture can't be used.
@@ -150,6 +165,8 @@ class Recognizer:
 
     def _decoder(self, charset: str | None, length: Length | None, ignore_case: bool, top: int) -> Decoder:
         """The search under these constraints. Raises ValueError as `read` does."""
+        if not top and charset is None and length is None and not ignore_case:
+            return partial(greedy, charset=self.charset)
         return partial(
             beam_search,
             charset=self.charset,
@@ -207,29 +224,24 @@ class Recognizer:
         looks: dict[int, Look] = {}
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
-            log_probs, attention = self._run([views[number][0] for number in numbers])
-            own = [slice(views[number][1].frames) for number in numbers]  # the rest is padding
-            unsure = [row for row in range(len(numbers)) if _unsure(log_probs[row, own[row]])]
+            seen = self.model.infer([views[number][0] for number in numbers])
+            unsure = [row for row, (log_probs, _) in enumerate(seen) if _unsure(log_probs)]
             if unsure:
-                log_probs[unsure] = self._look_again([views[numbers[row]][0] for row in unsure], log_probs[unsure])
-            for row, number in enumerate(numbers):
-                frames = own[row]
-                looks[number] = Look(log_probs[row, frames], attention[row, frames, :, frames], views[number][1])
+                means = self._look_again([views[numbers[row]][0] for row in unsure], [seen[row][0] for row in unsure])
+                for row, log_probs in zip(unsure, means, strict=True):
+                    seen[row] = log_probs, seen[row][1]
+            looks.update((number, Look(*seen[row], views[number][1])) for row, number in enumerate(numbers))
         return [looks[number] for number in range(len(views))]
 
-    def _look_again(self, prepared: list[Array], first: Array) -> Array:
-        """The log of the mean of the first look's probabilities (N, T, C) and those of two changed negatives.
+    def _look_again(self, prepared: list[Array], first: list[Array]) -> list[Array]:
+        """The log of the mean of the first looks' probabilities, each (T, C), and those of two changed negatives.
 
         What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
         augmentation: Krizhevsky et al., 2012, section 4.1). Both changes leave the frames where they are.
         """
-        again, _ = self._run([-change(picture) for change in (_blurred, _lower) for picture in prepared])
-        mean = np.exp(first)
-        frames = again.shape[1]  # the batch of these alone may be narrower; the rest is padding
-        mean[:, :frames] += np.exp(again).reshape(2, len(prepared), frames, -1).sum(axis=0)
-        mean[:, :frames] /= 3
-        log_mean: Array = np.log(mean)
-        return log_mean
+        again = self.model.infer([-change(picture) for picture in prepared for change in (_blurred, _lower)])
+        looks = zip(first, again[0::2], again[1::2], strict=True)
+        return [np.log((np.exp(one) + np.exp(two) + np.exp(three)) / 3) for one, (two, _), (three, _) in looks]
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
@@ -253,28 +265,12 @@ class Recognizer:
             return PictureError(str(error))
         return self._place(calibrated(reading, *self.model.config.calibration), look)
 
-    @torch.inference_mode()
-    def _run(self, prepared: Sequence[Array]) -> tuple[Array, Array]:
-        """Log-probabilities (N, T, C) and attention (N, T, h, w); T is that of the widest picture."""
-        widths = [picture.shape[2] for picture in prepared]
-        batch = np.zeros((len(prepared), 3, prepared[0].shape[1], max(widths)), np.float32)  # 0 is each one's mean
-        for row, picture in zip(batch, prepared, strict=True):
-            row[:, :, : picture.shape[2]] = picture
-        padded = min(widths) < max(widths)
-        device = self.model.device
-        output = self.model(
-            torch.from_numpy(batch).to(device), widths=torch.tensor(widths, device=device) if padded else None
-        )
-        return output.logits.log_softmax(-1).cpu().numpy(), output.attention.cpu().numpy()
-
     def _place(self, reading: Reading, look: Look) -> Reading:
         """Add each character's focus, its frames' attention weighted by its posterior, and box."""
         focuses, centres = [], []
         for character in reading.characters:
             start, end = character.frames
-            classes = [
-                i for i, known in enumerate(self.charset.characters, 1) if known.lower() == character.text.lower()
-            ]
+            classes = self._cases[character.text.lower()]
             posterior = np.exp(look.log_probs[start:end, classes]).sum(axis=1) + 1e-9  # (frames,); never all zero
             focus = np.tensordot(posterior, look.attention[start:end], axes=1)  # (h, T)
             focuses.append((focus / focus.sum()).astype(np.float32))
@@ -314,7 +310,9 @@ def _box(number: int, centres: list[float], focus: Array, geometry: Geometry) ->
 def _unsure(log_probs: Array) -> bool:
     """Whether the best path's text is empty or less probable than `SURE`; log_probs is (T, C)."""
     text = best_path(log_probs)
-    return not text or text_log_probability(log_probs, text) < np.log(SURE)
+    if text and log_probs.max(axis=1).sum() >= LOG_SURE:  # one path of the text alone is as probable
+        return False
+    return not text or text_log_probability(log_probs, text) < LOG_SURE
 
 
 def _blurred(prepared: Array) -> Array:
@@ -374,24 +372,44 @@ def _bounds(length: Length | None) -> tuple[int, int] | None:
     return fewest, most
 
 
-def _load(checkpoint: str | Path) -> CRNNForCTC:
-    """The model of a folder or Hub id; ValueError where there is none or it is of another kind."""
+def _network(checkpoint: str | Path, device: str | None) -> Network:
+    """The network of a folder or Hub id; ValueError where there is none or it is of another kind."""
     folder = Path(checkpoint)
-    if isinstance(checkpoint, Path) or folder.is_dir():
-        for name in ("config.json", "model.safetensors"):
-            if not (folder / name).is_file():
-                raise ValueError(f"{folder} holds no {name}; give a folder that `python -m crnn train` wrote.")
-    logging.disable_progress_bar()  # it would stand among the readings for a file of a few megabytes
-    another_kind = f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote."
     try:
-        loaded: Any = CRNNForCTC.from_pretrained(checkpoint, output_loading_info=True)
-    except RuntimeError as error:  # weights of other shapes
-        raise ValueError(another_kind) from error
+        if isinstance(checkpoint, str) and not folder.is_dir():
+            from crnn.hub import fetch
+
+            folder = fetch(checkpoint)
+        missing = next((name for name in FILES if not (folder / name).is_file()), None)
+        if not missing and device is None and not _gpu():
+            from crnn.engine import Engine
+
+            return Engine.from_folder(folder)
+        if not missing:
+            from crnn.model import load
+
+            return load(folder, device or "cuda")
+    except (KeyError, TypeError, RuntimeError) as error:  # settings that are not there, weights of other shapes
+        raise ValueError(
+            f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote."
+        ) from error
     except Exception as error:  # the Hub, JSON and safetensors each have their own
         reason = str(error).strip().splitlines()[0]
         raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
-    model: CRNNForCTC
-    model, info = loaded
-    if info["missing_keys"]:  # they were made up at random
-        raise ValueError(another_kind)
-    return model
+    raise ValueError(f"{folder} holds no {missing}; give a folder that `python -m crnn train` wrote.")
+
+
+def _gpu() -> bool:
+    """Whether torch has a GPU. It is asked only where there is a driver for one, since importing it takes a second."""
+    if not Path("/dev/kfd").exists():  # AMD's
+        for name in ("libcuda.so.1", "nvcuda.dll"):
+            try:
+                ctypes.CDLL(name)
+                break
+            except OSError:
+                pass
+        else:
+            return False
+    import torch
+
+    return torch.cuda.is_available()

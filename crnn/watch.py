@@ -89,7 +89,8 @@ class Watch(TrainerCallback):
         """
         self.journal, self.clock, self.averaging, self.held_out = journal, clock, averaging, held_out
         self.keep = keep
-        self.reader = Recognizer(model)
+        self.model = model.eval()
+        self.reader = Recognizer(self.model)
         self.pictures = [open_picture(example.path) for example in held_out]
         self.stop = journal.path.with_name(self.STOP)
         self.reason = "time"
@@ -156,14 +157,14 @@ class Watch(TrainerCallback):
 
     def readings(self, weights: Weights) -> list[Reading]:
         """What is read in the held-out pictures with these weights."""
-        self.reader.model.load_state_dict(weights)
+        self.model.load_state_dict(weights)
         readings = self.reader.read_many(self.pictures)
         return [reading if isinstance(reading, Reading) else Reading("", 0.0) for reading in readings]
 
     @torch.inference_mode()
     def _losses(self, weights: Weights) -> np.ndarray:
         """CTC loss of each held-out picture, over its characters: (n,)."""
-        model = self.reader.model
+        model = self.model
         model.load_state_dict(weights)
         losses = []
         for start in range(0, len(self.held_out), MEASURED_TOGETHER):

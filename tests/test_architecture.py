@@ -15,11 +15,12 @@ MAY_IMPORT = {
     "image": (),
     "locate": ("image",),
     "model": ("charset", "config"),
+    "engine": (),
     "decode": ("charset",),
-    "recognizer": ("charset", "config", "decode", "image", "locate", "model"),
+    "hub": (),
+    "recognizer": ("charset", "decode", "engine", "hub", "image", "locate", "model"),
     "overlay": ("decode", "image"),
     "speech": ("decode",),
-    "hub": (),
     "intake": ("charset", "image"),
     "fonts": ("charset",),
     "effects": (),
@@ -38,9 +39,9 @@ MAY_IMPORT = {
         "charset", "config", "data", "decode", "fonts", "image", "intake", "likeness", "metrics", "model", "splice",
         "train", "watch",
     ),
-    "export": ("charset", "config", "model"),
+    "bench": ("charset", "config", "data", "fonts", "image", "model", "overlay", "recognizer", "styles", "synth"),
     "cli": (
-        "charset", "config", "data", "decode", "evaluate", "export", "finetune", "image", "metrics", "model",
+        "bench", "charset", "config", "data", "decode", "evaluate", "finetune", "image", "metrics", "model",
         "recognizer", "sheet", "speech", "synth", "train",
     ),
     "tabs": (
@@ -49,7 +50,7 @@ MAY_IMPORT = {
     "__init__": ("recognizer",),
     "__main__": ("cli",),
 }  # fmt: skip
-TENSOR_LIBRARIES = {"torch", "transformers", "numpy", "cv2", "safetensors"}
+TENSOR_LIBRARIES = {"torch", "transformers", "numpy", "cv2", "safetensors", "openvino"}
 
 
 def imports(file: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from unittest.mock import patch
 
 import cv2
@@ -13,8 +14,7 @@ from pages import Page, overlaps, photo, pip_fonts, screenshot
 from crnn.config import CRNNConfig
 from crnn.decode import Reading
 from crnn.locate import Box, choose, iou, locate
-from crnn.model import CRNNOutput
-from crnn.recognizer import Recognizer
+from crnn.recognizer import Recognizer, Seen
 
 LABEL, CAPTCHA, BLOCK = (10, 10, 210, 30), (10, 60, 210, 120), (5, 5, 215, 125)
 
@@ -70,30 +70,26 @@ def test_iou_of_boxes() -> None:
 class TwoViews:
     """Stands in for the network: knows the whole picture and the line in it by their numbers of frames."""
 
-    device = "cpu"
-
     def __init__(self, config: CRNNConfig, texts: dict[int, str], certainty: float) -> None:
         self.config, self.texts, self.certainty = config, texts, certainty
 
-    def eval(self) -> TwoViews:
-        return self
+    def infer(self, prepared: Sequence[np.ndarray]) -> list[Seen]:
+        return [self.see(picture.shape[2] // 4) for picture in prepared]
 
-    def __call__(self, pixel_values: torch.Tensor, widths: torch.Tensor | None = None) -> CRNNOutput:
-        frames = pixel_values.shape[-1] // 4
+    def see(self, frames: int) -> Seen:
         ids = [
             self.config.charset.index(known) + 1 if known != "." else 0
             for known in self.texts[frames].ljust(frames, ".")
         ]
-        attention = torch.zeros(1, frames, 2, frames)
-        attention[0, range(frames), 0, range(frames)] = 1  # each frame looks at itself, in the upper row
+        attention = np.zeros((frames, 2, frames), np.float32)
+        attention[range(frames), 0, range(frames)] = 1  # each frame looks at itself, in the upper row
         logits = torch.nn.functional.one_hot(torch.tensor(ids), self.config.classes) * float(self.certainty)
-        count = len(pixel_values)
-        return CRNNOutput(logits=logits.repeat(count, 1, 1), attention=attention.repeat(count, 1, 1, 1))
+        return logits.log_softmax(-1).numpy(), attention
 
 
 def read_twice(config: CRNNConfig, whole: str, line: str, certainty: float) -> Reading:
     """Read 500 x 400 px: as a whole 15 frames, and one line in it of 128 x 96 px, 16 frames."""
-    reader = Recognizer(TwoViews(config, {15: whole, 16: line}, certainty))  # type: ignore[arg-type]
+    reader = Recognizer(TwoViews(config, {15: whole, 16: line}, certainty))
     with patch("crnn.recognizer.locate", return_value=[(64, 192, 192, 288)]):
         return reader.read(np.zeros((400, 500, 3), np.uint8))
 

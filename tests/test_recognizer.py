@@ -15,8 +15,8 @@ import crnn
 from crnn.config import CRNNConfig
 from crnn.decode import Reading
 from crnn.image import PictureError
-from crnn.model import CRNNForCTC, CRNNOutput
-from crnn.recognizer import Recognizer
+from crnn.model import CRNNForCTC
+from crnn.recognizer import Recognizer, Seen
 
 Draw = Callable[..., np.ndarray]
 
@@ -29,24 +29,25 @@ class ScriptedModel:
     classes: list[int]
     rows: list[int]
     certainty: float = 8.0
-    device: str = "cpu"
 
-    def eval(self) -> ScriptedModel:
-        return self
+    def infer(self, prepared: Sequence[np.ndarray]) -> list[Seen]:
+        frames = len(self.classes)
+        assert all(picture.shape[2] // 4 == frames for picture in prepared)
+        attention = np.zeros((frames, 2, frames), np.float32)
+        attention[range(frames), self.rows, range(frames)] = 1
+        return [(sure(self.classes, self.config.classes, self.certainty), attention) for _ in prepared]
 
-    def __call__(self, pixel_values: torch.Tensor, widths: torch.Tensor | None = None) -> CRNNOutput:
-        pictures, frames = len(pixel_values), pixel_values.shape[-1] // 4
-        assert frames == len(self.classes)
-        logits = torch.nn.functional.one_hot(torch.tensor(self.classes), self.config.classes) * self.certainty
-        attention = torch.zeros(1, frames, 2, frames)
-        attention[0, range(frames), self.rows, range(frames)] = 1
-        return CRNNOutput(logits=logits.repeat(pictures, 1, 1), attention=attention.repeat(pictures, 1, 1, 1))
+
+def sure(classes: Sequence[int], count: int, certainty: float) -> np.ndarray:
+    """Log-probabilities of frames that each have one sure class of so many."""
+    logits = torch.nn.functional.one_hot(torch.tensor(classes), count) * certainty
+    return logits.log_softmax(-1).numpy()
 
 
 def scripted(config: CRNNConfig, classes: str, rows: str, certainty: float = 8.0) -> Recognizer:
     """A recognizer whose frames see these characters (. is the blank) in these rows (0 or 1)."""
     ids = [0 if character == "." else config.charset.index(character) + 1 for character in classes]
-    return Recognizer(ScriptedModel(config, ids, [int(row) for row in rows], certainty))  # type: ignore[arg-type]
+    return Recognizer(ScriptedModel(config, ids, [int(row) for row in rows], certainty))
 
 
 class Wavering(ScriptedModel):
@@ -54,20 +55,18 @@ class Wavering(ScriptedModel):
 
     looks = 0
 
-    def __call__(self, pixel_values: torch.Tensor, widths: torch.Tensor | None = None) -> CRNNOutput:
-        output = super().__call__(pixel_values, widths)
+    def infer(self, prepared: Sequence[np.ndarray]) -> list[Seen]:
         seen = [0] * len(self.classes)
         seen[5] = 1 + self.config.charset.index("1" if self.looks == 0 else "2")
-        self.looks += len(pixel_values)
-        logits = torch.nn.functional.one_hot(torch.tensor(seen), self.config.classes) * 6.0
-        return CRNNOutput(logits=logits.repeat(len(pixel_values), 1, 1), attention=output.attention)
+        self.looks += len(prepared)
+        return [(sure(seen, self.config.classes, 6.0), attention) for _, attention in super().infer(prepared)]
 
 
 def test_what_is_unsure_is_looked_at_again_and_the_looks_are_averaged(tiny_config: CRNNConfig) -> None:
     model = Wavering(tiny_config, [0] * 16, [0] * 16)
-    look = Recognizer(model).look(np.zeros((96, 128, 3), np.uint8))  # type: ignore[arg-type]
+    look = Recognizer(model).look(np.zeros((96, 128, 3), np.uint8))
     assert model.looks == 3  # as it is, the blurred negative, the lower one
-    assert Recognizer(model).decode(look).text == "2"  # type: ignore[arg-type]
+    assert Recognizer(model).decode(look).text == "2"
     assert np.exp(look.log_probs).sum(axis=1) == pytest.approx(1, abs=1e-5)
     one, two = (np.exp(look.log_probs[5, 1 + tiny_config.charset.index(digit)]) for digit in "12")
     assert two == pytest.approx(2 * one, rel=0.05)  # two looks are sure of the 2
@@ -76,13 +75,13 @@ def test_what_is_unsure_is_looked_at_again_and_the_looks_are_averaged(tiny_confi
 def test_what_is_sure_is_looked_at_once(tiny_config: CRNNConfig) -> None:
     reader = scripted(tiny_config, FRAMES, ROWS, certainty=12.0)
     runs: list[int] = []
-    run = reader._run
+    infer = reader.model.infer
 
-    def counted(prepared: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def counted(prepared: Sequence[np.ndarray]) -> list[Seen]:
         runs.append(len(prepared))
-        return run(prepared)
+        return infer(prepared)
 
-    reader._run = counted  # type: ignore[method-assign]
+    reader.model.infer = counted  # type: ignore[method-assign]
     reader.read(np.zeros((96, 128, 3), np.uint8))
     assert runs == [1]
 
@@ -224,7 +223,7 @@ def test_one_look_is_decoded_as_often_as_wanted_without_the_network(
     wishes: list[dict] = [{}, {"charset": "digits", "length": 3}, {"ignore_case": True}]
     read = [reader.read(picture, **wish) for wish in wishes]
     look = reader.look(picture)
-    monkeypatch.setattr(reader, "_run", None)  # from here on it would fail
+    monkeypatch.setattr(reader.model, "infer", None)  # from here on it would fail
     assert [reader.decode(look, **wish) for wish in wishes] == read
     with pytest.raises(PictureError, match="fits the picture"):
         reader.decode(look, length=1000)

@@ -61,10 +61,7 @@ def load(folder: Path) -> Recognizer:
     from crnn.recognizer import Recognizer
 
     try:
-        recognizer = Recognizer.from_pretrained(folder)
+        return Recognizer.from_pretrained(folder)
     except ValueError as error:  # its sentence names a folder of the server
         log.warning("An own reader can't be loaded: %s", error)
         raise ValueError("The fine-tuned reader's files are damaged, or gone; train it again.") from error
-    for tensor in (*recognizer.model.parameters(), *recognizer.model.buffers()):
-        tensor.data = tensor.data.clone()  # until then it lies in the file, and would go with it
-    return recognizer

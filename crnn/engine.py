@@ -1,0 +1,222 @@
+"""The network of :mod:`crnn.model` on a CPU: the same weights, run by OpenVINO, without torch.
+
+OpenVINO computes in bfloat16 where the CPU multiplies it faster, else in float32. Letters in the shape comments as in
+:mod:`crnn.model`: N pictures, H x W px, D channels, h x w cells, T frames (T = w), C classes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import load_file
+
+# OpenVINO's model converter reports each import to Google Analytics; without it nothing is sent.
+sys.modules["openvino.tools.ovc"] = None  # type: ignore[assignment]
+import openvino as ov  # noqa: E402
+import openvino.opset13 as ops  # noqa: E402
+
+Array = npt.NDArray[np.float32]
+Weights = Mapping[str, Array]  # as named in model.safetensors
+
+STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
+NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
+UNSEEN = -1e9  # score of a cell that lies too far away
+GATES = (1, 0, 2, 3)  # torch's LSTM has input, forget, cell, output; OpenVINO's forget, input, cell, output
+AT_ONCE = 4  # pictures of one width in one call: few enough that both cores get some
+
+
+@dataclass
+class Config:
+    """What config.json says, as :class:`crnn.config.CRNNConfig` explains it, without transformers."""
+
+    charset: str
+    height: int
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]
+    attention_heads: int
+    attention_reach: int
+    lstm_size: int
+    calibration: tuple[float, float]
+    stride: int = 4
+
+
+class Engine:
+    """The network of a checkpoint on the CPU; any thread may use it."""
+
+    def __init__(self, config: Config, weights: Weights) -> None:
+        """Compile the network. Raises KeyError or RuntimeError where the weights are another network's."""
+        self.config = config
+        core = ov.Core()
+        self.streams = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        compiled = core.compile_model(
+            network(config, weights),
+            "CPU",
+            {  # a thread a picture: two that share one picture are slower than two with one each
+                "INFERENCE_PRECISION_HINT": precision(core),
+                "INFERENCE_NUM_THREADS": self.streams,
+                "NUM_STREAMS": self.streams,
+            },
+        )
+        self._requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
+        for _ in range(self.streams):
+            self._requests.put(compiled.create_infer_request())
+        self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="engine")
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> Engine:
+        """Load a checkpoint's folder. Raises KeyError, RuntimeError, ValueError or SafetensorError where it is none."""
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        names = Config.__dataclass_fields__.keys() - {"stride"}
+        return cls(Config(**{name: values[name] for name in names}), load_file(folder / "model.safetensors"))
+
+    def infer(self, prepared: Sequence[Array]) -> list[tuple[Array, Array]]:
+        """What the network sees in each picture: log-probabilities (T, C) and attention (T, h, T).
+
+        Args:
+            prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
+        """
+        order = sorted(range(len(prepared)), key=lambda number: prepared[number].shape[2])
+        alike = [list(group) for _, group in groupby(order, key=lambda number: prepared[number].shape[2])]
+        most = min(AT_ONCE, -(-len(prepared) // self.streams))
+        calls = [group[start : start + most] for group in alike for start in range(0, len(group), most)]
+        batches = [np.stack([prepared[number] for number in call]) for call in calls]
+        seen: dict[int, tuple[Array, Array]] = {}
+        each = map(self._infer, batches) if len(batches) == 1 else self._pool.map(self._infer, batches)
+        for call, (log_probs, attention) in zip(calls, each, strict=True):
+            seen.update(zip(call, zip(log_probs, attention, strict=True), strict=True))
+        return [seen[number] for number in range(len(prepared))]
+
+    def _infer(self, batch: Array) -> tuple[Array, Array]:
+        """Log-probabilities (N, T, C) and attention (N, T, h, T) of pictures of one width."""
+        request = self._requests.get()
+        try:
+            request.infer({0: batch}, share_inputs=True)
+            log_probs, attention = (np.array(request.get_output_tensor(number).data) for number in range(2))
+        finally:
+            self._requests.put(request)
+        return log_probs, attention
+
+
+def precision(core: ov.Core) -> str:
+    """As OpenVINO names it: bfloat16 where the CPU multiplies it faster."""
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
+def network(config: Config, weights: Weights) -> ov.Model:
+    """The network, (N, 3, H, W) -> log-probabilities (N, T, C) and attention (N, T, h, T); norms are folded.
+
+    Raises:
+        KeyError, RuntimeError: the weights are another network's.
+    """
+    pixel_values = ops.parameter([-1, 3, config.height, -1], np.float32)
+    features = _backbone(pixel_values, config, weights)  # (N, D, h, w)
+    context, attention = _attention(features, config, weights)  # (N, T, D), (N, T, h, w)
+    sequence = _lstm(context, config, weights)  # (N, T, 2 * lstm_size)
+    logits = _linear(ops.concat([sequence, context], 2), weights, "head")
+    if weights["head.bias"].shape != (len(config.charset) + 1,):
+        raise RuntimeError(f"The head has {len(weights['head.bias'])} classes for {len(config.charset)} characters.")
+    return ov.Model([ops.log_softmax(logits, -1), attention], [pixel_values], "crnn")
+
+
+def _backbone(x: Any, config: Config, weights: Weights) -> Any:
+    """Stem and residual stages, (N, 3, H, W) -> (N, D, h, w)."""
+    x = ops.relu(_convolution(x, weights, "backbone.stem", "backbone.norm", (2, 2)))
+    number = 0
+    for count, first in zip(config.blocks, STRIDES, strict=True):
+        for stride in [first] + [(1, 1)] * (count - 1):
+            block = f"backbone.blocks.{number}"
+            y = ops.relu(_convolution(x, weights, f"{block}.conv1", f"{block}.norm1", stride))
+            y = _convolution(y, weights, f"{block}.conv2", f"{block}.norm2", (1, 1))
+            if f"{block}.shortcut.0.weight" in weights:
+                x = _convolution(x, weights, f"{block}.shortcut.0", f"{block}.shortcut.1", stride)
+            x = ops.relu(ops.add(y, x))
+            number += 1
+    return x
+
+
+def _attention(features: Any, config: Config, weights: Weights) -> tuple[Any, Any]:
+    """What each frame takes along, (N, T, D), and where it looked, (N, T, h, w)."""
+    size, heads, reach, rows = config.channels[-1], config.attention_heads, config.attention_reach, config.height // 8
+
+    def split(x: Any) -> Any:  # (N, M, D) -> (N, heads, M, D / heads)
+        return ops.transpose(_reshape(x, 0, -1, heads, size // heads), _integers(0, 2, 1, 3))
+
+    cells = ops.add(ops.transpose(features, _integers(0, 2, 3, 1)), _constant(weights["attention.rows"]))
+    query = split(_linear(ops.reduce_mean(cells, _integers(1), False), weights, "attention.query"))
+    cells = _reshape(cells, 0, -1, size)  # (N, h * w, D)
+    key, value = (split(_linear(cells, weights, f"attention.{name}")) for name in ("key", "value"))
+    scores = ops.multiply(ops.matmul(query, key, False, True), _constant((size // heads) ** -0.5))
+
+    width = ops.gather(ops.shape_of(features, "i64"), _integer(3), _integer(0))
+    columns = ops.range(_integer(0), width, _integer(1), "i64")
+    offset = ops.subtract(ops.unsqueeze(columns, _integer(0)), ops.unsqueeze(columns, _integer(1)))  # (T, w)
+    place = ops.add(ops.clamp(offset, -reach - 1, reach + 1), _integer(reach + 1))
+    near = np.pad(weights["attention.distance_bias"], ((0, 0), (1, 1)), constant_values=UNSEEN)
+    bias = ops.unsqueeze(ops.gather(_constant(near), place, _integer(1)), _integer(2))  # (heads, T, 1, w)
+
+    scores = ops.add(_reshape(scores, 0, 0, 0, rows, -1), bias)  # (N, heads, T, h, w)
+    shares = ops.softmax(_reshape(scores, 0, 0, 0, -1), -1)  # (N, heads, T, h * w)
+    taken = ops.transpose(ops.matmul(shares, value, False, False), _integers(0, 2, 1, 3))  # (N, T, heads, D / heads)
+    context = _linear(_reshape(taken, 0, 0, -1), weights, "attention.output")
+    return context, _reshape(ops.reduce_mean(shares, _integers(1), False), 0, 0, rows, -1)
+
+
+def _lstm(context: Any, config: Config, weights: Weights) -> Any:
+    """Both directions, (N, T, D) -> (N, T, 2 * lstm_size)."""
+
+    def gates(name: str) -> Array:
+        both = [weights[f"lstm.{name}_l0{direction}"] for direction in ("", "_reverse")]
+        return np.stack([np.concatenate([np.split(one, 4)[gate] for gate in GATES]) for one in both])
+
+    shape = ops.shape_of(context, "i64")
+    count, frames = (ops.gather(shape, _integers(axis), _integer(0)) for axis in (0, 1))
+    start = ops.broadcast(_constant(0.0), ops.concat([count, _integers(2, config.lstm_size)], 0))
+    lstm = ops.lstm_sequence(
+        context, start, start, ops.broadcast(frames, count), _constant(gates("weight_ih")),
+        _constant(gates("weight_hh")), _constant(gates("bias_ih") + gates("bias_hh")), config.lstm_size,
+        "bidirectional",
+    )  # fmt: skip
+    return _reshape(ops.transpose(lstm.output(0), _integers(0, 2, 1, 3)), 0, 0, -1)
+
+
+def _convolution(x: Any, weights: Weights, name: str, norm: str, stride: tuple[int, int]) -> Any:
+    """A convolution that keeps the size, but for its stride, and its batch norm in one."""
+    kernel = weights[f"{name}.weight"]
+    scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + NORM_EPSILON)
+    shift = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+    padding = [kernel.shape[2] // 2] * 2
+    y = ops.convolution(x, _constant(kernel * scale[:, None, None, None]), list(stride), padding, padding, [1, 1])
+    return ops.add(y, _constant(shift[None, :, None, None]))
+
+
+def _linear(x: Any, weights: Weights, name: str) -> Any:
+    y = ops.matmul(x, _constant(weights[f"{name}.weight"]), False, True)
+    return ops.add(y, _constant(weights[f"{name}.bias"])) if f"{name}.bias" in weights else y
+
+
+def _reshape(x: Any, *shape: int) -> Any:
+    """0 keeps an axis, -1 is what is left."""
+    return ops.reshape(x, _integers(*shape), True)
+
+
+def _constant(values: npt.ArrayLike) -> Any:
+    return ops.constant(np.asarray(values, np.float32))
+
+
+def _integer(value: int) -> Any:
+    return ops.constant(np.asarray(value, np.int64))
+
+
+def _integers(*values: int) -> Any:
+    return ops.constant(np.asarray(values, np.int64))
