@@ -1,0 +1,383 @@
+"""How fast everything is, side by side with the peers that are installed: ddddocr and RapidOCR's line recogniser.
+
+Every figure is taken in a process of its own, bound to so many cores (where the system can do that), all on the same
+pictures. Machines differ and are noisy: what counts are the ratios of one run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from urllib.request import urlopen
+
+import numpy as np
+
+from crnn import fonts
+
+ROOT = Path(__file__).parent.parent
+WIDTH_PX, HEIGHT_PX = 160, 60
+PICTURES, MIXED = 60, 2000  # of that size; of all sizes
+ROUNDS, WARM_UP = 5, 5  # times that each picture is read; reads before the clock runs
+BATCHES = (1, 8, 32, 128)
+WIDTHS_PX = (80, 160, 320, 640)
+PROCESSES = (1, 2, 4)
+BEAMS = (9, 29, 99)  # other texts to give; the beam holds one more
+TRAINED, STEPS = 64, 24  # pictures a training step; steps to time
+STARTS = 3  # of each process that is timed from its start
+PATIENCE_S = 120
+
+OURS, PEERS = "crnn", ("ddddocr", "rapidocr")
+READ = {
+    "ddddocr": "import ddddocr; print(ddddocr.DdddOcr(show_ad=False).classification(open({0!r}, 'rb').read()))",
+    "rapidocr": "from rapidocr import RapidOCR;"
+    "print(RapidOCR()({0!r}, use_det=False, use_cls=False, use_rec=True).txts)",
+}
+PROCESS = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+subprocess.run(sys.argv[1:], capture_output=True, check=True)
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+HELLO = "import gradio as gr; gr.Interface(lambda name: f'Hello {{name}}!', 'text', 'text').launch(server_port={0})"
+
+Reader = Callable[[bytes], Any]
+
+
+class Figure(NamedTuple):
+    """One figure: what was measured, of whom, its value, and the unit."""
+
+    what: str
+    who: str
+    value: float
+    unit: str
+
+
+def bench(pictures: int = PICTURES, mixed: int = MIXED) -> Iterator[Figure]:
+    """Measure everything, a figure at a time.
+
+    Args:
+        pictures: how many of one size, to take the median over.
+        mixed: how many of all sizes, to read one after the other.
+    """
+    peers = [peer for peer in PEERS if find_spec(peer)]
+    for who in ("crnn greedy", "crnn", "crnn constrained", *peers):
+        yield Figure("read, 1 core", who, apart(1, _latency, who, pictures), "ms")
+    for who in ("crnn greedy", *peers):
+        yield Figure("read many, 2 cores", who, apart(2, _throughput, who, mixed), "pictures/s")
+    for processes in PROCESSES:
+        rate = _side_by_side(processes, mixed)
+        yield Figure(f"read many, processes of a core: {processes}", OURS, rate, "pictures/s")
+    for size in BATCHES:
+        yield Figure(f"batches of {size}, 2 cores", OURS, apart(2, _batches, size, pictures), "ms a picture")
+    for top in BEAMS:
+        yield Figure(f"decode with a beam of {top + 1}, 1 core", OURS, apart(1, _decoding, top), "ms")
+    for width in WIDTHS_PX:
+        yield Figure(f"read, {width} px wide, 1 core", OURS, apart(1, _latency, "crnn greedy", 8, width), "ms")
+    yield Figure("overlays of 5 characters, 1 core", OURS, apart(1, _overlays), "ms")
+    yield Figure("draw 64 px high, 1 core", OURS, apart(1, _drawn), "pictures/s")
+    peak = apart(2, _matrix_peak)
+    yield Figure("bf16 matrix products, 2 cores", "torch", peak / 1e9, "G multiply-adds/s")
+    rate = apart(2, _training, True)
+    yield Figure("training, drawing included, 2 cores", OURS, rate, "pictures/s")
+    yield Figure("its share of the matrix products' rate", OURS, rate * apart(2, _training_work) / peak, "")
+    yield Figure("training, drawing not included, 2 cores", OURS, apart(2, _training, False), "pictures/s")
+    with TemporaryDirectory() as folder:
+        one = Path(folder) / "one.png"
+        one.write_bytes(drawn(1)[0])
+        commands = {OURS: ["-m", "crnn", "read", str(one)]}
+        commands |= {peer: ["-c", READ[peer].format(str(one))] for peer in peers}
+        for who, command in commands.items():
+            seconds, megabytes = _process(command)
+            yield Figure("whole process that reads one", who, seconds, "s")
+            yield Figure("its peak memory", who, megabytes, "MB")
+    yield Figure("page answers", OURS, _answers(["app.py"]), "s")
+    yield Figure("page answers", "gradio hello", _answers(["-c", HELLO]), "s")
+
+
+def apart(cores: int, measure: Callable[..., float], *arguments: Any) -> float:
+    """What a function measures in a new process on so many cores."""
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_bind, initargs=(cores,)) as pool:
+        return pool.submit(measure, *arguments).result()
+
+
+def _bind(cores: int) -> None:
+    fonts.FOLDERS = ()  # the system's fonts would make other pictures on each machine, and take a minute to find
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
+def drawn(count: int, width_px: int | None = WIDTH_PX) -> list[bytes]:
+    """PNG files of drawn pictures of all families; 60 px high and of this width, or with None of any size."""
+    from PIL import Image
+
+    from crnn.styles import STYLES
+    from crnn.synth import draw
+
+    rng, files = np.random.default_rng(0), []
+    for number in range(count):
+        image = Image.fromarray(draw(rng, style=[*STYLES][number % len(STYLES)]).picture)
+        if width_px:
+            image = image.resize((width_px, HEIGHT_PX))
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        files.append(file.getvalue())
+    return files
+
+
+def reader_of(who: str) -> Reader:
+    """A function from a picture file's bytes to what is read in it."""
+    if who == "ddddocr":
+        import ddddocr
+
+        return ddddocr.DdddOcr(show_ad=False).classification
+    if who == "rapidocr":
+        from rapidocr import RapidOCR
+
+        engine = RapidOCR()
+        return lambda data: engine(data, use_det=False, use_cls=False, use_rec=True)
+
+    from crnn.recognizer import Recognizer
+
+    reader = Recognizer.from_pretrained()
+    wishes: dict[str, dict[str, Any]] = {
+        "crnn greedy": {"top": 0},
+        "crnn": {},
+        "crnn constrained": {"charset": "alphanumeric", "length": (3, 9)},
+    }
+    return lambda data: reader.read(data, **wishes[who])
+
+
+def _latency(who: str, pictures: int, width_px: int = WIDTH_PX) -> float:
+    """Median ms from a file's bytes to its reading."""
+    read, files = reader_of(who), drawn(pictures, width_px)
+    for data in files[:WARM_UP]:
+        read(data)
+    return 1e3 * median(_timed(read, data) for _ in range(ROUNDS) for data in files)
+
+
+def _timed(work: Callable[..., Any], *arguments: Any) -> float:
+    start = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - start
+
+
+def _throughput(who: str, pictures: int) -> float:
+    """Pictures a second, of all sizes."""
+    files = drawn(pictures, None)
+    if who in PEERS:
+        read = reader_of(who)
+        read(files[0])
+        return pictures / _timed(lambda: [read(data) for data in files])
+
+    from crnn.recognizer import Recognizer
+
+    reader = Recognizer.from_pretrained()
+    reader.read(files[0])
+    return pictures / _timed(lambda: list(reader.read_many(files, top=0)))
+
+
+def _batches(size: int, pictures: int) -> float:
+    """Ms a picture in batches of this size; singles are read one after the other."""
+    from crnn.recognizer import Recognizer
+
+    reader, files = Recognizer.from_pretrained(), drawn(pictures)
+    files = files * -(-4 * size // pictures)  # four batches at least
+    read: Callable[[], Any] = lambda: list(reader.read_many(files, batch_size=size, top=0))  # noqa: E731
+    if size == 1:
+        read = lambda: [reader.read(data, top=0) for data in files]  # noqa: E731
+    read()
+    return 1e3 * median(_timed(read) for _ in range(ROUNDS)) / len(files)
+
+
+def _side_by_side(processes: int, pictures: int) -> float:
+    """Pictures a second of so many processes together, each on one core as long as there are cores."""
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        alone = [pool.submit(_on_core, number, pictures) for number in range(processes)]
+        return sum(one.result() for one in alone)
+
+
+def _on_core(number: int, pictures: int) -> float:
+    _bind(os.cpu_count() or 1)
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+    return _throughput("crnn greedy", pictures)
+
+
+def _decoding(top: int) -> float:
+    """Median ms to decode what the network saw, with so many other texts."""
+    from crnn.recognizer import Recognizer
+
+    reader = Recognizer.from_pretrained()
+    looks = [reader.look(data) for data in drawn(PICTURES)]
+    return 1e3 * median(_timed(lambda look=look: reader.decode(look, top=top)) for look in looks for _ in range(ROUNDS))
+
+
+def _matrix_peak() -> float:
+    """Multiply-adds a second of bfloat16 matrix products, the best of several."""
+    import torch
+
+    side = 2048
+    a, b = (torch.ones(side, side, dtype=torch.bfloat16) for _ in range(2))
+    return side**3 / min(_timed(torch.matmul, a, b) for _ in range(4 * ROUNDS))
+
+
+def _training(drawing: bool) -> float:
+    """Pictures a second in training steps under bfloat16. drawing: by two workers, as in training; else done before."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    from crnn.charset import Charset
+    from crnn.config import CRNNConfig
+    from crnn.data import DrawnBatches
+    from crnn.model import CRNNForCTC
+
+    config = CRNNConfig()
+    drawn_batches = DrawnBatches(Charset(config.charset), config.height, config.stride, TRAINED, 0, easy=False)
+    batches: Any = iter(DataLoader(drawn_batches, batch_size=None, num_workers=2 if drawing else 0))
+    if not drawing:
+        batches = iter([next(batches) for _ in range(WARM_UP + STEPS)])
+    model: Any = CRNNForCTC(config)
+    model.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters())
+    start = 0.0
+    for step in range(WARM_UP + STEPS):
+        if step == WARM_UP:
+            start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(**next(batches)).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return TRAINED * STEPS / (time.perf_counter() - start)
+
+
+def _training_work() -> float:
+    """Multiply-adds to train on one drawn picture, forward and backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from crnn.charset import Charset
+    from crnn.config import CRNNConfig
+    from crnn.data import DrawnBatches
+    from crnn.model import CRNNForCTC
+
+    config = CRNNConfig()
+    batches = iter(DrawnBatches(Charset(config.charset), config.height, config.stride, TRAINED, 0, easy=False))
+    model, operations = CRNNForCTC(config).train(), []
+    for _ in range(STEPS):
+        with FlopCounterMode(display=False) as counter:
+            model(**next(batches)).loss.backward()
+        operations.append(counter.get_total_flops())
+    return sum(operations) / len(operations) / TRAINED / 2
+
+
+def _overlays() -> float:
+    """Median ms to lay five characters' focus over their picture."""
+    from crnn.image import open_picture
+    from crnn.overlay import overlay
+    from crnn.recognizer import Recognizer
+
+    reader = Recognizer.from_pretrained()
+    picture, reading = next(
+        (picture, reading)
+        for picture in map(open_picture, drawn(PICTURES))
+        if len((reading := reader.read(picture)).characters) == 5
+    )
+    return 1e3 * median(_timed(overlay, picture, reading) for _ in range(10 * ROUNDS))
+
+
+def _drawn() -> float:
+    """Pictures drawn a second, once the glyphs are known."""
+    from crnn.synth import draw
+
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        draw(rng)
+    return 2000 / _timed(lambda: [draw(rng) for _ in range(2000)])
+
+
+def _process(command: Sequence[str]) -> tuple[float, float]:
+    """Median s of a whole Python process and its peak resident memory in MB; the first, cold start is not counted."""
+    runs = []
+    for _ in range(1 + STARTS):
+        asked = [sys.executable, "-c", PROCESS, sys.executable, *command]
+        ran = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+        runs.append([float(number) for number in ran.stdout.split()])
+    seconds, kibibytes = (median(column) for column in zip(*runs[1:], strict=True))
+    return seconds, kibibytes / 1024
+
+
+def _answers(command: Sequence[str]) -> float:
+    """Median s from a server's start until it answers; the first start is not counted."""
+    seconds = []
+    for _ in range(1 + STARTS):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        asked = [argument.format(port) if argument == HELLO else argument for argument in command]
+        environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+        start = time.perf_counter()
+        server = subprocess.Popen(
+            [sys.executable, *asked], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            while time.perf_counter() - start < PATIENCE_S:
+                try:
+                    urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE_S).close()
+                    break
+                except OSError:
+                    time.sleep(0.01)
+            seconds.append(time.perf_counter() - start)
+        finally:
+            server.terminate()
+            server.wait()
+    return median(seconds[1:])
+
+
+def table(figures: Sequence[Figure], as_json: bool) -> str:
+    """All figures for a person, a line each, with the ratio of ours to each peer's; or as JSON."""
+    if as_json:
+        return json.dumps([figure._asdict() for figure in figures])
+    lines = []
+    for figure in figures:
+        ours = next(one for one in figures if one.what == figure.what)
+        ratio = "" if figure is ours else f"   {ours.who} / it: {ours.value / figure.value:.2f}"
+        lines.append(f"{figure.what:34} {figure.who:18} {figure.value:9.2f} {figure.unit}{ratio}")
+    return "\n".join(lines)
+
+
+def plot(figures: Sequence[Figure], path: Path) -> None:
+    """How the figures grow with width, batch, beam and processes; dashed: in proportion, from the first.
+
+    Raises:
+        ModuleNotFoundError: there is no matplotlib.
+    """
+    from matplotlib.figure import Figure as Page
+
+    panels = (
+        ("read, {} px wide, 1 core", WIDTHS_PX, "Width of the picture, px", "ms a picture, 1 core", 1),
+        ("batches of {}, 2 cores", BATCHES, "Pictures in a batch", "ms a picture, 2 cores", 0),
+        ("decode with a beam of {}, 1 core", [top + 1 for top in BEAMS], "Beam", "ms to decode, 1 core", 1),
+        ("read many, processes of a core: {}", PROCESSES, "Processes of one core", "pictures a second", 1),
+    )
+    page = Page(figsize=(11, 2.8), layout="constrained")
+    for axes, (what, xs, across, upright, power) in zip(page.subplots(1, len(panels)), panels, strict=True):
+        ys = [next(figure.value for figure in figures if figure.what == what.format(x)) for x in xs]
+        axes.plot(xs, ys, "o-", color="#1d4ed8")
+        axes.plot(xs, [ys[0] * (x / xs[0]) ** power for x in xs], "--", color="#64748b")
+        axes.set(xlabel=across, ylabel=upright, ylim=(0, None), xscale="log", xticks=xs, xticklabels=xs)
+        axes.minorticks_off()
+    page.savefig(path, dpi=110)
