@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
@@ -29,6 +30,9 @@ import openvino.opset13 as ops  # noqa: E402
 Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Array]  # as named in model.safetensors
 
+Requests = SimpleQueue[ov.InferRequest]  # idle ones, each for a thread
+
+FLOAT32, BFLOAT16 = "f32", "bf16"  # as OpenVINO names them
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
 UNSEEN = -1e9  # score of a cell that lies too far away
@@ -57,21 +61,26 @@ class Engine:
     def __init__(self, config: Config, weights: Weights) -> None:
         """Compile the network. Raises KeyError or RuntimeError where the weights are another network's."""
         self.config = config
-        core = ov.Core()
         self.streams = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        compiled = core.compile_model(
-            network(config, weights),
-            "CPU",
-            {  # a thread a picture: two that share one picture are slower than two with one each
-                "INFERENCE_PRECISION_HINT": precision(core),
-                "INFERENCE_NUM_THREADS": self.streams,
-                "NUM_STREAMS": self.streams,
-            },
-        )
-        self._requests: SimpleQueue[ov.InferRequest] = SimpleQueue()
-        for _ in range(self.streams):
-            self._requests.put(compiled.create_infer_request())
+        self._network = network(config, weights)
+        quickest = precision(ov.Core())
+        self.rounds = quickest != FLOAT32
+        self._requests = self._compile(quickest)
         self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="engine")
+
+    @cached_property
+    def _exact_requests(self) -> Requests:
+        return self._compile(FLOAT32) if self.rounds else self._requests
+
+    def _compile(self, numbers: str) -> Requests:
+        """The network in numbers of this precision, once for each core."""
+        options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
+        # A thread a picture: two that share one picture are slower than two with one each.
+        compiled = ov.Core().compile_model(self._network, "CPU", options | {"NUM_STREAMS": self.streams})
+        requests: Requests = SimpleQueue()
+        for _ in range(self.streams):
+            requests.put(compiled.create_infer_request())
+        return requests
 
     @classmethod
     def from_folder(cls, folder: Path) -> Engine:
@@ -80,11 +89,12 @@ class Engine:
         names = Config.__dataclass_fields__.keys() - {"stride"}
         return cls(Config(**{name: values[name] for name in names}), load_file(folder / "model.safetensors"))
 
-    def infer(self, prepared: Sequence[Array]) -> list[tuple[Array, Array]]:
+    def infer(self, prepared: Sequence[Array], exact: bool = False) -> list[tuple[Array, Array]]:
         """What the network sees in each picture: log-probabilities (T, C) and attention (T, h, T).
 
         Args:
             prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
+            exact: compute in float32, which takes up to twice as long; compiled at the first such call.
         """
         order = sorted(range(len(prepared)), key=lambda number: prepared[number].shape[2])
         alike = [list(group) for _, group in groupby(order, key=lambda number: prepared[number].shape[2])]
@@ -92,25 +102,27 @@ class Engine:
         calls = [group[start : start + most] for group in alike for start in range(0, len(group), most)]
         batches = [np.stack([prepared[number] for number in call]) for call in calls]
         seen: dict[int, tuple[Array, Array]] = {}
-        each = map(self._infer, batches) if len(batches) == 1 else self._pool.map(self._infer, batches)
+        run = partial(_run, self._exact_requests if exact else self._requests)
+        each = map(run, batches) if len(batches) == 1 else self._pool.map(run, batches)
         for call, (log_probs, attention) in zip(calls, each, strict=True):
             seen.update(zip(call, zip(log_probs, attention, strict=True), strict=True))
         return [seen[number] for number in range(len(prepared))]
 
-    def _infer(self, batch: Array) -> tuple[Array, Array]:
-        """Log-probabilities (N, T, C) and attention (N, T, h, T) of pictures of one width."""
-        request = self._requests.get()
-        try:
-            request.infer({0: batch}, share_inputs=True)
-            log_probs, attention = (np.array(request.get_output_tensor(number).data) for number in range(2))
-        finally:
-            self._requests.put(request)
-        return log_probs, attention
+
+def _run(requests: Requests, batch: Array) -> tuple[Array, Array]:
+    """Log-probabilities (N, T, C) and attention (N, T, h, T) of pictures of one width, as soon as a core is free."""
+    request = requests.get()
+    try:
+        request.infer({0: batch}, share_inputs=True)
+        log_probs, attention = (np.array(request.get_output_tensor(number).data) for number in range(2))
+    finally:
+        requests.put(request)
+    return log_probs, attention
 
 
 def precision(core: ov.Core) -> str:
-    """As OpenVINO names it: bfloat16 where the CPU multiplies it faster."""
-    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    """The quickest one that is precise enough: bfloat16 where the CPU multiplies it faster."""
+    return BFLOAT16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else FLOAT32
 
 
 def network(config: Config, weights: Weights) -> ov.Model:

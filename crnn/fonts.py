@@ -17,7 +17,7 @@ from PIL import ImageFont
 
 from crnn.charset import NAMED
 
-FOLDERS = ("/usr/share/fonts", "/usr/share/texmf/fonts", "/usr/share/texlive/texmf-dist/fonts",
+FOLDERS: tuple[str, ...] = ("/usr/share/fonts", "/usr/share/texmf/fonts", "/usr/share/texlive/texmf-dist/fonts",
            "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts", "/Library/Fonts",
            "/System/Library/Fonts/Supplemental", "C:/Windows/Fonts")  # fmt: skip
 OUTLINES = (".ttf", ".otf", ".pfb")

@@ -148,6 +148,7 @@ class CRNNForCTC(PreTrainedModel):
     config_class = CRNNConfig
     base_model_prefix = "crnn"
     main_input_name = "pixel_values"
+    rounds = False  # of crnn.recognizer.Network
 
     def __init__(self, config: CRNNConfig) -> None:
         super().__init__(config)
@@ -230,11 +231,12 @@ class CRNNForCTC(PreTrainedModel):
         return CRNNOutput(loss=loss, logits=logits, attention=attention)
 
     @torch.inference_mode()
-    def infer(self, prepared: Sequence[Array]) -> list[tuple[Array, Array]]:
+    def infer(self, prepared: Sequence[Array], exact: bool = True) -> list[tuple[Array, Array]]:
         """What it sees in each picture: log-probabilities (T, C) and attention (T, h, T). Ends training mode.
 
         Args:
             prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
+            exact: it always is, in float32.
         """
         if not prepared:
             return []

@@ -32,6 +32,7 @@ SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
 SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
+CLOSE = 0.85  # share of the best text's probability from which on another one's is close
 LOG_SURE = math.log(SURE)
 BLUR_PX, LOWER = 0.8, 0.75  # sigma of the blurred negative, height of the lower one, that are looked at then
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
@@ -43,7 +44,9 @@ class Network(Protocol):
 
     config: Any  # charset, height, stride and calibration, as in crnn.config.CRNNConfig
 
-    def infer(self, prepared: Sequence[Array]) -> list[Seen]:
+    rounds: bool  # it computes in less than float32, unless asked for `exact`
+
+    def infer(self, prepared: Sequence[Array], exact: bool = False) -> list[Seen]:
         """What it sees in each prepared picture (3, H, W); their widths may differ."""
         ...
 
@@ -224,24 +227,39 @@ class Recognizer:
         looks: dict[int, Look] = {}
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
-            seen = self.model.infer([views[number][0] for number in numbers])
-            unsure = [row for row, (log_probs, _) in enumerate(seen) if _unsure(log_probs)]
-            if unsure:
-                means = self._look_again([views[numbers[row]][0] for row in unsure], [seen[row][0] for row in unsure])
-                for row, log_probs in zip(unsure, means, strict=True):
-                    seen[row] = log_probs, seen[row][1]
+            prepared = [views[number][0] for number in numbers]
+            seen = self._see(prepared)
+            close = [row for row, (log_probs, _) in enumerate(seen) if self.model.rounds and self._close(log_probs)]
+            for row, one in zip(close, self._see([prepared[row] for row in close], exact=True), strict=True):
+                seen[row] = one
             looks.update((number, Look(*seen[row], views[number][1])) for row, number in enumerate(numbers))
         return [looks[number] for number in range(len(views))]
 
-    def _look_again(self, prepared: list[Array], first: list[Array]) -> list[Array]:
-        """The log of the mean of the first looks' probabilities, each (T, C), and those of two changed negatives.
+    def _see(self, prepared: list[Array], exact: bool = False) -> list[Seen]:
+        """What the network sees; where that is unsure, the probabilities are the mean of three looks.
 
         What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
-        augmentation: Krizhevsky et al., 2012, section 4.1). Both changes leave the frames where they are.
+        augmentation: Krizhevsky et al., 2012, section 4.1). The others are at changed negatives; neither change moves
+        the frames.
         """
-        again = self.model.infer([-change(picture) for picture in prepared for change in (_blurred, _lower)])
-        looks = zip(first, again[0::2], again[1::2], strict=True)
-        return [np.log((np.exp(one) + np.exp(two) + np.exp(three)) / 3) for one, (two, _), (three, _) in looks]
+        if not prepared:
+            return []
+        seen = self.model.infer(prepared, exact)
+        unsure = [row for row, (log_probs, _) in enumerate(seen) if _unsure(log_probs)]
+        if not unsure:
+            return seen
+        again = self.model.infer([-change(prepared[row]) for row in unsure for change in (_blurred, _lower)], exact)
+        for row, (two, _), (three, _) in zip(unsure, again[0::2], again[1::2], strict=True):
+            one, attention = seen[row]
+            seen[row] = np.log((np.exp(one) + np.exp(two) + np.exp(three)) / 3), attention
+        return seen
+
+    def _close(self, log_probs: Array) -> bool:
+        """Whether another text is so nearly as probable that rounding could decide between the two."""
+        if not _unsure(log_probs):
+            return False
+        reading = beam_search(log_probs, self.charset, top=1)
+        return any(other.confidence > CLOSE * reading.confidence for other in reading.alternatives)
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""

@@ -29,8 +29,9 @@ class ScriptedModel:
     classes: list[int]
     rows: list[int]
     certainty: float = 8.0
+    rounds = False
 
-    def infer(self, prepared: Sequence[np.ndarray]) -> list[Seen]:
+    def infer(self, prepared: Sequence[np.ndarray], exact: bool = False) -> list[Seen]:
         frames = len(self.classes)
         assert all(picture.shape[2] // 4 == frames for picture in prepared)
         attention = np.zeros((frames, 2, frames), np.float32)
@@ -55,7 +56,7 @@ class Wavering(ScriptedModel):
 
     looks = 0
 
-    def infer(self, prepared: Sequence[np.ndarray]) -> list[Seen]:
+    def infer(self, prepared: Sequence[np.ndarray], exact: bool = False) -> list[Seen]:
         seen = [0] * len(self.classes)
         seen[5] = 1 + self.config.charset.index("1" if self.looks == 0 else "2")
         self.looks += len(prepared)
@@ -77,13 +78,38 @@ def test_what_is_sure_is_looked_at_once(tiny_config: CRNNConfig) -> None:
     runs: list[int] = []
     infer = reader.model.infer
 
-    def counted(prepared: Sequence[np.ndarray]) -> list[Seen]:
+    def counted(prepared: Sequence[np.ndarray], exact: bool = False) -> list[Seen]:
         runs.append(len(prepared))
         return infer(prepared)
 
     reader.model.infer = counted  # type: ignore[method-assign]
     reader.read(np.zeros((96, 128, 3), np.uint8))
     assert runs == [1]
+
+
+@pytest.mark.parametrize(("lead", "exact_runs"), [(0.05, 2), (1.0, 0)])
+def test_where_rounding_could_decide_the_network_is_asked_again_in_float32(
+    tiny_config: CRNNConfig, lead: float, exact_runs: int
+) -> None:
+    asked: list[bool] = []
+
+    class Rounding(ScriptedModel):
+        """Is for a 1 by a lead in log odds; in float32 for a 2."""
+
+        rounds = True
+
+        def infer(self, prepared: Sequence[np.ndarray], exact: bool = False) -> list[Seen]:
+            asked.append(exact)
+            logits = torch.nn.functional.one_hot(torch.zeros(16, dtype=torch.int64), self.config.classes) * 12.0
+            one, two = (1 + self.config.charset.index(digit) for digit in "12")
+            logits[5, [one, two]] = torch.tensor([12.0, 12.0 + lead] if exact else [12.0 + lead, 12.0])
+            logits[5, 0] = 0.0
+            attention = np.full((16, 2, 16), 1 / 32, np.float32)
+            return [(logits.log_softmax(-1).numpy(), attention) for _ in prepared]
+
+    reading = Recognizer(Rounding(tiny_config, [], [])).read(np.zeros((96, 128, 3), np.uint8))
+    assert sum(asked) == exact_runs  # the look itself, and its two changed negatives
+    assert reading.text == ("2" if exact_runs else "1")
 
 
 #            frame  0         1
