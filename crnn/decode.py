@@ -29,6 +29,7 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in the picture's px
 Beams = dict[tuple[int, ...], tuple[float, float]]  # prefix: log P of its paths that end in a blank, in its last letter
 
 UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
+LEADERS = 3  # beam that finds the most probable text and the next one
 CANDIDATES = 6  # characters compared at each position of a text, the one read among them
 
 
@@ -179,6 +180,16 @@ def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
     `ids` are class ids without blanks. -inf if the text doesn't fit the frames.
     """
     return float(_text_scores(np.asarray(log_probs, dtype=np.float64), [ids])[0])
+
+
+def lead(log_probs: ArrayLike) -> float:
+    """How far the most probable text is ahead of the next one, as the difference of their log-probabilities.
+
+    Of those that a narrow beam finds; inf where that is one text alone.
+    """
+    scores = np.asarray(log_probs, dtype=np.float64)
+    *_, second, first = -math.inf, *sorted(_text_scores(scores, _prefixes(scores, LEADERS, None)).tolist())
+    return first - second
 
 
 def _checked(log_probs: ArrayLike, charset: Charset) -> Floats:

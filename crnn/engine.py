@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import groupby
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -37,7 +36,6 @@ STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in cr
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
 UNSEEN = -1e9  # score of a cell that lies too far away
 GATES = (1, 0, 2, 3)  # torch's LSTM has input, forget, cell, output; OpenVINO's forget, input, cell, output
-AT_ONCE = 4  # pictures of one width in one call: few enough that both cores get some
 
 
 @dataclass
@@ -75,7 +73,7 @@ class Engine:
     def _compile(self, numbers: str) -> Requests:
         """The network in numbers of this precision, once for each core."""
         options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
-        # A thread a picture: two that share one picture are slower than two with one each.
+        # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
         compiled = ov.Core().compile_model(self._network, "CPU", options | {"NUM_STREAMS": self.streams})
         requests: Requests = SimpleQueue()
         for _ in range(self.streams):
@@ -96,25 +94,16 @@ class Engine:
             prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
             exact: compute in float32, which takes up to twice as long; compiled at the first such call.
         """
-        order = sorted(range(len(prepared)), key=lambda number: prepared[number].shape[2])
-        alike = [list(group) for _, group in groupby(order, key=lambda number: prepared[number].shape[2])]
-        most = min(AT_ONCE, -(-len(prepared) // self.streams))
-        calls = [group[start : start + most] for group in alike for start in range(0, len(group), most)]
-        batches = [np.stack([prepared[number] for number in call]) for call in calls]
-        seen: dict[int, tuple[Array, Array]] = {}
         run = partial(_run, self._exact_requests if exact else self._requests)
-        each = map(run, batches) if len(batches) == 1 else self._pool.map(run, batches)
-        for call, (log_probs, attention) in zip(calls, each, strict=True):
-            seen.update(zip(call, zip(log_probs, attention, strict=True), strict=True))
-        return [seen[number] for number in range(len(prepared))]
+        return [run(prepared[0])] if len(prepared) == 1 else list(self._pool.map(run, prepared))
 
 
-def _run(requests: Requests, batch: Array) -> tuple[Array, Array]:
-    """Log-probabilities (N, T, C) and attention (N, T, h, T) of pictures of one width, as soon as a core is free."""
+def _run(requests: Requests, picture: Array) -> tuple[Array, Array]:
+    """Log-probabilities (T, C) and attention (T, h, T) of one picture, as soon as a core is free."""
     request = requests.get()
     try:
-        request.infer({0: batch}, share_inputs=True)
-        log_probs, attention = (np.array(request.get_output_tensor(number).data) for number in range(2))
+        request.infer({0: picture[None]}, share_inputs=True)
+        log_probs, attention = (np.array(request.get_output_tensor(number).data[0]) for number in range(2))
     finally:
         requests.put(request)
     return log_probs, attention

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -16,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.charset import NAMED, Charset, resolve
-from crnn.decode import Reading, beam_search, best_path, calibrated, greedy, text_log_probability
+from crnn.decode import Reading, beam_search, best_path, calibrated, greedy, lead, text_log_probability
 from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate
 
@@ -29,10 +31,11 @@ Seen = tuple[Array, Array]  # of one picture: log-probabilities (T, C), attentio
 
 FILES = ("config.json", "model.safetensors")  # of a checkpoint
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
+WINDOWS_AHEAD = 2  # looked at side by side: one's Python runs while the other's network does
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
-SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
-CLOSE = 0.85  # share of the best text's probability from which on another one's is close
+SURE = 0.85  # what is read with less confidence is looked at again, and searched for lines where it is large
+CLOSE = 0.15  # lead in log-probability that rounding could take away
 LOG_SURE = math.log(SURE)
 BLUR_PX, LOWER = 0.8, 0.75  # sigma of the blurred negative, height of the lower one, that are looked at then
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
@@ -192,11 +195,25 @@ class Recognizer:
     def _read_windows(
         self, pictures: Iterator[Source], batch_size: int, decode: Decoder
     ) -> Iterator[Reading | PictureError]:
-        """Look at window after window of pictures, and decode each."""
-        while window := [self._open(picture) for picture in islice(pictures, batch_size * WINDOW_BATCHES)]:
-            looks = iter(self._look([one for one in window if isinstance(one, _Opened)], batch_size))
-            for one in window:
-                yield self._read(next(looks), decode) if isinstance(one, _Opened) else one
+        """Look at window after window of pictures, at two while the one before is decoded."""
+        windows = iter(lambda: list(islice(pictures, batch_size * WINDOW_BATCHES)), [])
+        with ThreadPoolExecutor(WINDOWS_AHEAD) as ahead:
+            coming: deque[Future[list[Look | PictureError]]] = deque()
+            for window in windows:
+                coming.append(ahead.submit(self._look_through, window, batch_size))
+                if len(coming) > WINDOWS_AHEAD:
+                    yield from self._read_all(coming.popleft().result(), decode)
+            while coming:
+                yield from self._read_all(coming.popleft().result(), decode)
+
+    def _read_all(self, looks: list[Look | PictureError], decode: Decoder) -> Iterator[Reading | PictureError]:
+        return (self._read(one, decode) if isinstance(one, Look) else one for one in looks)
+
+    def _look_through(self, pictures: list[Source], batch_size: int) -> list[Look | PictureError]:
+        """A look at each picture, or why there can't be one."""
+        opened = [self._open(picture) for picture in pictures]
+        looks = iter(self._look([one for one in opened if isinstance(one, _Opened)], batch_size))
+        return [next(looks) if isinstance(one, _Opened) else one for one in opened]
 
     def _open(self, picture: Source) -> _Opened | PictureError:
         """One picture as the model takes it, or why not."""
@@ -229,7 +246,7 @@ class Recognizer:
             numbers = order[start : start + batch_size]
             prepared = [views[number][0] for number in numbers]
             seen = self._see(prepared)
-            close = [row for row, (log_probs, _) in enumerate(seen) if self.model.rounds and self._close(log_probs)]
+            close = [row for row, (log_probs, _) in enumerate(seen) if self.model.rounds and _close(log_probs)]
             for row, one in zip(close, self._see([prepared[row] for row in close], exact=True), strict=True):
                 seen[row] = one
             looks.update((number, Look(*seen[row], views[number][1])) for row, number in enumerate(numbers))
@@ -253,13 +270,6 @@ class Recognizer:
             one, attention = seen[row]
             seen[row] = np.log((np.exp(one) + np.exp(two) + np.exp(three)) / 3), attention
         return seen
-
-    def _close(self, log_probs: Array) -> bool:
-        """Whether another text is so nearly as probable that rounding could decide between the two."""
-        if not _unsure(log_probs):
-            return False
-        reading = beam_search(log_probs, self.charset, top=1)
-        return any(other.confidence > CLOSE * reading.confidence for other in reading.alternatives)
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
@@ -331,6 +341,11 @@ def _unsure(log_probs: Array) -> bool:
     if text and log_probs.max(axis=1).sum() >= LOG_SURE:  # one path of the text alone is as probable
         return False
     return not text or text_log_probability(log_probs, text) < LOG_SURE
+
+
+def _close(log_probs: Array) -> bool:
+    """Whether another text is so nearly as probable that rounding could decide between the two."""
+    return _unsure(log_probs) and lead(log_probs) < CLOSE
 
 
 def _blurred(prepared: Array) -> Array:
