@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from crnn.charset import NAMED, Charset, resolve
 from crnn.decode import Reading, beam_search, best_path, calibrated, greedy, lead, text_log_probability
+from crnn.hub import NEEDED, fetch
 from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate
 
@@ -29,7 +30,6 @@ View = tuple[Array, Geometry]
 
 Seen = tuple[Array, Array]  # of one picture: log-probabilities (T, C), attention (T, h, T)
 
-FILES = ("config.json", "model.safetensors")  # of a checkpoint
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOWS_AHEAD = 2  # looked at side by side: one's Python runs while the other's network does
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
@@ -164,7 +164,7 @@ class Recognizer:
         """Read pictures in batches, which is faster than one by one, and yield what `read` gives, in their order.
 
         In place of a picture that can't be used comes its PictureError, yielded and not raised, so that one bad file
-        does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed a few batches ahead.
+        does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed up to twelve batches ahead.
         """
         decode = self._decoder(charset, length, ignore_case, top)
         return self._read_windows(iter(pictures), batch_size, decode)
@@ -410,10 +410,8 @@ def _network(checkpoint: str | Path, device: str | None) -> Network:
     folder = Path(checkpoint)
     try:
         if isinstance(checkpoint, str) and not folder.is_dir():
-            from crnn.hub import fetch
-
             folder = fetch(checkpoint)
-        missing = next((name for name in FILES if not (folder / name).is_file()), None)
+        missing = next((name for name in NEEDED if not (folder / name).is_file()), None)
         if not missing and device is None and not _gpu():
             from crnn.engine import Engine
 
