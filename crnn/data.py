@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from crnn.augment import augment
 from crnn.charset import BLANK, Charset
+from crnn.fonts import Font
 from crnn.image import Geometry, Picture, open_picture, prepare
 from crnn.intake import Example, frames_needed
 from crnn.model import IGNORED
@@ -88,12 +89,21 @@ class DrawnBatches(IterableDataset[Batch]):
         seed: of all drawing; workers draw different pictures.
         drawn: pictures drawn before (of an earlier run that is resumed); sets the difficulty and the randomness.
         easy: begin with the easiest styles; False where the model can already read.
+        fonts: to draw with; None: those of :func:`crnn.synth.draw`.
     """
 
     def __init__(
-        self, charset: Charset, height: int, stride: int, batch_size: int, seed: int, drawn: int = 0, easy: bool = True
+        self,
+        charset: Charset,
+        height: int,
+        stride: int,
+        batch_size: int,
+        seed: int,
+        drawn: int = 0,
+        easy: bool = True,
+        fonts: tuple[Font, ...] | None = None,
     ) -> None:
-        self.charset, self.height, self.stride = charset, height, stride
+        self.charset, self.height, self.stride, self.fonts = charset, height, stride, fonts
         self.batch_size, self.seed, self.drawn, self.easy = batch_size, seed, drawn, easy
 
     def __iter__(self) -> Iterator[Batch]:
@@ -113,7 +123,7 @@ class DrawnBatches(IterableDataset[Batch]):
         drawings: list[Drawing] = []
         while len(drawings) < self.batch_size:
             style = None if rng.random() < difficulty else EASY_STYLES[rng.integers(0, len(EASY_STYLES))]
-            drawing = draw(rng, style=style, aspect=aspect)
+            drawing = draw(rng, style=style, aspect=aspect, fonts=self.fonts)
             if frames_needed(drawing.text) <= frames:
                 drawings.append(drawing)
         pictures = [prepare(drawing.picture, self.height, self.stride) for drawing in drawings]

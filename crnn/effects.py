@@ -221,17 +221,17 @@ def curves(rng: Generator, canvas: Array, value: object, cap: float) -> None:
 
 
 def tapered(rng: Generator, canvas: Array, value: object, cap: float) -> None:
-    """A pen's stroke across the text that grows thinner or thicker, sometimes with a hook where it begins."""
+    """A pen's stroke across the text that grows thinner or thicker, often with a hook where it begins."""
     h, w = canvas.shape[:2]
     t = np.linspace(0, 1, 24)
     x = rng.uniform(0, 0.3) * w + t * rng.uniform(0.5, 0.95) * w
     y = h * (rng.uniform(0.25, 0.75) + rng.uniform(-0.4, 0.4) * (t - 0.5))
     y += cap * rng.uniform(0.05, 0.4) * np.sin(2 * np.pi * (t * rng.uniform(0.4, 1.6) + rng.random()))
     points = np.stack([x, y], axis=1)
-    if rng.random() < 0.5:
-        hook = points[0] + rng.uniform((-0.1, -0.7), (0.5, 0.7), (rng.integers(1, 3), 2)) * cap
-        points = np.concatenate([hook, points])
-    widths = np.linspace(rng.uniform(0.08, 0.16), rng.uniform(0.03, 0.07), len(points)) * cap
+    if rng.random() < 0.7:
+        steps = rng.uniform((-0.5, -0.7), (0.4, 0.7), (rng.integers(1, 4), 2)) * cap
+        points = np.concatenate([(points[0] + np.cumsum(steps, axis=0))[::-1], points])
+    widths = np.linspace(rng.uniform(0.05, 0.16), rng.uniform(0.03, 0.07), len(points)) * cap
     if rng.random() < 0.3:
         widths = widths[::-1]
     for start, end, width in zip(points[:-1], points[1:], widths, strict=False):

@@ -23,6 +23,7 @@ FOLDERS: tuple[str, ...] = ("/usr/share/fonts", "/usr/share/texmf/fonts", "/usr/
 OUTLINES = (".ttf", ".otf", ".pfb")
 BITMAPS = (".pcf", ".pcf.gz", ".otb", ".bdf")
 STRIKES_PX = range(5, 16)  # sizes that a bitmap font is tried at: larger ones look like any font
+MOST = 300  # of the system's font files are looked at, unless more are asked for: a thousand take twenty seconds
 CAP = 40  # cap height in px that glyphs are kept at
 PROBE = NAMED["alphanumeric"]  # a font whose shapes of these are unlike other fonts' holds symbols, not letters
 LIKE_USUAL = (0.65, 0.45)  # least likeness to the usual shapes: of the mean character, of the worst tenth
@@ -57,14 +58,17 @@ class Glyph:
     advance: float
 
 
-@lru_cache(maxsize=1)
-def find_fonts() -> tuple[Font, ...]:
-    """Every suitable font of this machine with outlines, sorted by path; of those that look alike, one.
+@lru_cache(maxsize=2)
+def find_fonts(most: int = MOST) -> tuple[Font, ...]:
+    """The suitable fonts of this machine with outlines, sorted by path; of those that look alike, one.
+
+    Args:
+        most: system's font files to look at, chosen evenly by their names; those from pip come on top.
 
     Raises:
         RuntimeError: there is none.
     """
-    found = _probed_outlines()
+    found = _probed_outlines(most)
     if not found:
         raise RuntimeError("No usable font was found; install some: pip install -r requirements.txt brings ten.")
     return _choose(found)
@@ -72,8 +76,8 @@ def find_fonts() -> tuple[Font, ...]:
 
 @lru_cache(maxsize=1)
 def find_bitmap_fonts() -> tuple[Font, ...]:
-    """Every suitable bitmap font of this machine; on many there is none."""
-    tried = (filter(None, (_probe(path, px) for px in STRIKES_PX)) for path in _font_files(BITMAPS))
+    """The suitable ones of at most ``MOST`` bitmap fonts; on many machines there is none."""
+    tried = (filter(None, (_probe(path, px) for px in STRIKES_PX)) for path in _font_files(BITMAPS, MOST))
     found = [probed for sizes in tried if (probed := next(sizes, None))]
     return _choose(found) if found else ()
 
@@ -81,14 +85,14 @@ def find_bitmap_fonts() -> tuple[Font, ...]:
 Probed = tuple[Font, np.ndarray]  # a font and its shapes, as of _probe
 
 
-@lru_cache(maxsize=1)
-def _probed_outlines() -> list[Probed]:
-    return [probed for path in _font_files(OUTLINES) if (probed := _probe(path))]
+@lru_cache(maxsize=2)
+def _probed_outlines(most: int) -> list[Probed]:
+    return [probed for path in _font_files(OUTLINES, most) if (probed := _probe(path))]
 
 
 def _choose(fonts: list[Probed]) -> tuple[Font, ...]:
     """Those that hold letters and digits, by their likeness to the median font; of those that look alike, one."""
-    usual = np.median(np.stack([shapes for _, shapes in _probed_outlines()]), axis=0)
+    usual = np.median(np.stack([shapes for _, shapes in _probed_outlines(MOST)]), axis=0)
     usual /= np.linalg.norm(usual, axis=-1, keepdims=True) + 1e-6
     shapes = np.stack([shape for _, shape in fonts])  # (fonts, probe characters, 12 * 12)
     likeness = np.einsum("fcp,cp->fc", shapes, usual)
@@ -103,13 +107,20 @@ def _choose(fonts: list[Probed]) -> tuple[Font, ...]:
     return tuple(sorted(kept, key=lambda font: font.path))
 
 
-def _font_files(endings: tuple[str, ...]) -> list[str]:
+def _font_files(endings: tuple[str, ...], most: int) -> list[str]:
     """Sorted; where several folders, formats or encodings hold a font of the same name, one of them."""
     packages = [entry.load() for group in ("fonts_ttf", "fonts_otf") for entry in entry_points(group=group)]
-    files = {str(path) for package in packages for path in package.values()}
-    files |= {str(path) for folder in FOLDERS for path in Path(folder).expanduser().rglob("*")}
+    from_pip = _by_name({str(path) for package in packages for path in package.values()}, endings)
+    installed = {str(path) for folder in FOLDERS for path in Path(folder).expanduser().rglob("*")}
+    system = _by_name(installed, endings)
+    names = sorted(system.keys() - from_pip.keys())
+    chosen = names[:: max(1, -(-len(names) // most))]
+    return sorted([*from_pip.values(), *(system[name] for name in chosen)])
+
+
+def _by_name(files: set[str], endings: tuple[str, ...]) -> dict[str, str]:
     suitable = sorted((file for file in files if file.lower().endswith(endings)), reverse=True)
-    return sorted({Path(file).name.split(".")[0].split("-ISO")[0]: file for file in suitable}.values())
+    return {Path(file).name.split(".")[0].split("-ISO")[0]: file for file in suitable}
 
 
 def _probe(path: str, strike_px: int = 0) -> Probed | None:

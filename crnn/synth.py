@@ -20,6 +20,7 @@ from crnn.charset import NAMED
 from crnn.fonts import CAP, Font, Glyph, find_bitmap_fonts, find_fonts, glyph, pixel_glyph
 from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
 
+CELL_SHARE = 0.25  # of lines stand in cells of equal width, so that an I or J is far from its neighbours
 CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture
 CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)  # of a glyph, from its middle
 OPACITY = (0.5, 1.0)  # of ink that lets the ground shine through
@@ -152,16 +153,19 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     touching = rng.random() < style.touching
     uneven = len(text) if rng.random() < 0.5 else 1
     gaps = np.resize(rng.uniform(*style.gap, uneven) * cap, len(text)) * rng.uniform(0.6, 1.4, len(text))
+    turned = _turn(rng, style, glyphs, cap)
+    cell = max(advance for _, advance in turned) if rng.random() < CELL_SHARE else 0.0
+    middle = rng.choice((0.0, 0.5))  # of a cell, or its left side
     patches: list[_Patch] = []
     pen = 0.0
-    for (patch, advance), gap in zip(_turn(rng, style, glyphs, cap), gaps, strict=True):
+    for (patch, advance), gap in zip(turned, gaps, strict=True):
         patch.mask = face(rng, patch.mask, cap)
-        patch.x += round(pen)
+        patch.x += round(pen + middle * max(0.0, cell - advance))
         if touching and patches:
             patch.x += round(_distance_to_contact(patches[-1], patch) + gap)
             pen = float(patch.x)
         patches.append(patch)
-        pen += advance + gap
+        pen += max(cell, advance) + gap
     return patches
 
 

@@ -32,7 +32,7 @@ def test_fonts_that_look_alike_count_once_and_symbols_not_at_all(monkeypatch: py
     shapes[2, :, 0] = 1
     shapes /= np.linalg.norm(shapes, axis=-1, keepdims=True)
     found = [(Font(name, 1.0, True), shapes[i]) for name, i in (("a", 0), ("b", 0), ("c", 1), ("symbols", 2))]
-    monkeypatch.setattr("crnn.fonts._probed_outlines", lambda: found)
+    monkeypatch.setattr("crnn.fonts._probed_outlines", lambda most: found)
     assert [font.path for font in crnn.fonts._choose(found)] == ["a", "c"]
 
 
@@ -40,6 +40,17 @@ def test_small_capitals_are_no_small_letters() -> None:
     cased = {Path(font.path).stem: font.cased for font in find_fonts()}
     assert cased["AmaticSC-Bold"] is False
     assert cased["Roboto-Regular"] is True
+
+
+def test_of_thousands_of_installed_fonts_some_are_looked_at_evenly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1000):
+        (tmp_path / f"{number:03}.ttf").touch()
+    monkeypatch.setattr("crnn.fonts.FOLDERS", (str(tmp_path),))
+    files = [Path(file) for file in crnn.fonts._font_files((".ttf", ".otf"), 100)]
+    assert [int(file.stem) for file in files if file.parent == tmp_path] == list(range(0, 1000, 10))
+    assert len(files) > 108  # all that pip brought are there too
 
 
 def test_a_bitmap_font_keeps_its_own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
