@@ -1,4 +1,5 @@
-"""How fast everything is, side by side with the peers that are installed: ddddocr and RapidOCR's line recogniser.
+"""How fast everything is, side by side with the peers that are installed: ddddocr, RapidOCR's line recogniser, and for
+training docTR's CRNN.
 
 Every figure is taken in a process of its own, bound to so many cores (where the system can do that), all on the same
 pictures. Machines differ and are noisy: what counts are the ratios of one run.
@@ -40,7 +41,7 @@ TRAINED, STEPS = 64, 24  # pictures a training step; steps to time
 STARTS = 3  # of each process that is timed from its start
 PATIENCE_S = 120
 
-OURS, PEERS = "crnn", ("ddddocr", "rapidocr")
+OURS, PEERS, TRAINER = "crnn", ("ddddocr", "rapidocr"), "doctr"
 READ = {
     "ddddocr": "import ddddocr; print(ddddocr.DdddOcr(show_ad=False).classification(open({0!r}, 'rb').read()))",
     "rapidocr": "from rapidocr import RapidOCR;"
@@ -96,10 +97,11 @@ def bench(pictures: int = PICTURES, mixed: int = MIXED) -> Iterator[Figure]:
     yield Figure("draw 64 px high, 1 core", OURS, apart(1, _drawn), "pictures/s")
     peak = apart(2, _matrix_peak)
     yield Figure("bf16 matrix products, 2 cores", "torch", peak / 1e9, "G multiply-adds/s")
-    rate = apart(2, _training, True)
+    rate = apart(2, _training, OURS, True)
     yield Figure("training, drawing included, 2 cores", OURS, rate, "pictures/s")
     yield Figure("its share of the matrix products' rate", OURS, rate * apart(2, _training_work) / peak, "")
-    yield Figure("training, drawing not included, 2 cores", OURS, apart(2, _training, False), "pictures/s")
+    for who in (OURS, *filter(find_spec, [TRAINER])):
+        yield Figure("training, drawing not included, 2 cores", who, apart(2, _training, who, False), "pictures/s")
     with TemporaryDirectory() as folder:
         one = Path(folder) / "one.png"
         one.write_bytes(drawn(1)[0])
@@ -242,22 +244,37 @@ def _matrix_peak() -> float:
     return side**3 / min(_timed(torch.matmul, a, b) for _ in range(4 * ROUNDS))
 
 
-def _training(drawing: bool) -> float:
+def _training(who: str, drawing: bool) -> float:
     """Pictures a second in training steps under bfloat16. drawing: by two workers, as in training; else done before."""
     import torch
     from torch.utils.data import DataLoader
 
     from crnn.charset import Charset
     from crnn.config import CRNNConfig
-    from crnn.data import DrawnBatches
+    from crnn.data import Batch, DrawnBatches
     from crnn.model import CRNNForCTC
 
     config = CRNNConfig()
-    drawn_batches = DrawnBatches(Charset(config.charset), config.height, config.stride, TRAINED, 0, easy=False)
+    charset = Charset(config.charset)
+    drawn_batches = DrawnBatches(charset, config.height, config.stride, TRAINED, 0, easy=False)
     batches: Any = iter(DataLoader(drawn_batches, batch_size=None, num_workers=2 if drawing else 0))
     if not drawing:
         batches = iter([next(batches) for _ in range(WARM_UP + STEPS)])
-    model: Any = CRNNForCTC(config)
+    model: Any
+    if who == TRAINER:
+        from doctr.models import crnn_vgg16_bn
+
+        model = crnn_vgg16_bn(pretrained=False, vocab=config.charset, input_shape=(3, config.height, WIDTH_PX))
+
+        def loss(batch: Batch) -> Any:
+            texts = [charset.decode([i for i in row if i]) for row in batch["labels"].tolist()]
+            return model(batch["pixel_values"], texts)["loss"]
+    else:
+        model = CRNNForCTC(config)
+
+        def loss(batch: Batch) -> Any:
+            return model(**batch).loss
+
     model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters())
     start = 0.0
@@ -265,8 +282,8 @@ def _training(drawing: bool) -> float:
         if step == WARM_UP:
             start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16):
-            loss = model(**next(batches)).loss
-        loss.backward()
+            lost = loss(next(batches))
+        lost.backward()
         optimizer.step()
         optimizer.zero_grad()
     return TRAINED * STEPS / (time.perf_counter() - start)
