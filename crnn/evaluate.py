@@ -12,7 +12,7 @@ import numpy as np
 from numpy.random import Generator
 
 from crnn.charset import NAMED
-from crnn.decode import Reading
+from crnn.decode import Character, Reading
 from crnn.intake import read_folder
 from crnn.metrics import align, exact, points_into
 from crnn.recognizer import Recognizer
@@ -139,15 +139,14 @@ def _points(drawing: Drawing, reading: Reading) -> list[bool]:
 
 def _drops(reader: Recognizer, rng: Generator, drawing: Drawing, reading: Reading) -> Iterator[bool]:
     """For each character: whether it suffers more from a patch over its focus than from an equal one elsewhere."""
-    hidden = []
     for character, box in zip(reading.characters, drawing.boxes, strict=True):
         side = max(3, round(PATCH * float(box[3] - box[1])))
         assert character.focus is not None
         at = _attended(character.focus, drawing.picture.shape, side)
-        hidden += [_hide(drawing.picture, at, side), _hide(drawing.picture, _elsewhere(rng, drawing, at, side), side)]
-    readings = _read(reader, hidden)
-    for number in range(len(reading.text)):
-        looked_at, other = (_probability(reading.text, number, one) for one in readings[2 * number : 2 * number + 2])
+        places = (at, _elsewhere(rng, drawing, at, side))
+        looked_at, other = (
+            _log_probability(reader, _hide(drawing.picture, place, side), character) for place in places
+        )
         yield looked_at < other
 
 
@@ -175,15 +174,7 @@ def _hide(picture: np.ndarray, at: np.ndarray, side: int) -> np.ndarray:
     return hidden
 
 
-def _probability(text: str, number: int, reading: Reading) -> float:
-    """What another reading of the same line gives to a character of the text: 0 where it stands there no more."""
-    true_at = read_at = 0
-    for true, got in align(text, reading.text):
-        if true and true_at == number:
-            if not got:
-                return 0.0
-            character = reading.characters[read_at]
-            options = {one.text: one.confidence for one in character.alternatives} | {got: character.confidence}
-            return options.get(true, 0.0)
-        true_at, read_at = true_at + bool(true), read_at + bool(got)
-    raise IndexError(f"{text!r} has no character {number}.")
+def _log_probability(reader: Recognizer, picture: np.ndarray, character: Character) -> float:
+    """What is left of a character in a changed picture: its log-probability's peak over the frames it was read in."""
+    frames = reader.look(picture).log_probs[slice(*character.frames)]
+    return float(frames[:, reader.charset.encode(character.text)].max())

@@ -129,9 +129,14 @@ def _probe(path: str, strike_px: int = 0) -> Probed | None:
     try:
         face = ImageFont.FreeTypeFont(path, size_px)  # truetype() would look through all folders where a size fails
         missing = _ink(face, "\U0010fffe", "L")[0].tobytes()
-        drawn = [_ink(face, character, "L")[0] for character in PROBE]
+        drawn = []
+        for character in PROBE:
+            ink = _ink(face, character, "L")[0]
+            if ink.tobytes() == missing or not ink.any():
+                return None
+            drawn.append(ink)
         cap = drawn[PROBE.index("H")].shape[0]
-        if cap < 4 or any(ink.tobytes() == missing or not ink.any() for ink in drawn):
+        if cap < 4:
             return None
         shapes = np.stack([cv2.resize(ink, (12, 12), interpolation=cv2.INTER_AREA).ravel() for ink in drawn])
     except (OSError, ValueError, cv2.error):

@@ -45,6 +45,8 @@ class Style:
             other colours on top.
         warps, finishes: probabilities, each is drawn by itself.
         shadow, decoys: probability of a shadow or ghost, and of faint small letters behind.
+        faint, opacity: probability of ink that lets the ground shine through, and of how much ink there is then.
+        own_colour: probability that clutter behind or over the text has an ink's colour, however faint that is.
     """
 
     share: float = 1.0
@@ -68,6 +70,9 @@ class Style:
     finishes: Odds = field(default_factory=lambda: {"jpeg": 0.25, "blur": 0.15, "low_resolution": 0.05, "border": 0.05})
     shadow: float = 0.03
     decoys: float = 0.0
+    faint: float = 0.25
+    opacity: tuple[float, float] = (0.5, 1.0)
+    own_colour: float = 0.4
 
 
 STYLES: dict[str, Style] = {
@@ -83,8 +88,9 @@ STYLES: dict[str, Style] = {
     "leaning": Style(share=1.5, corners=0.2, rotation=28, scale=(0.8, 1.25), gap=(-0.22, 0.2), cap=(0.45, 0.8),
                      mixed_fonts=0.2, strike={"arcs": 0.4, "specks": 0.3}, over={"arcs": 0.3, "specks": 0.3},
                      finishes={"smooth": 0.6, "jpeg": 0.3, "contrast": 0.2}),
-    "warped": Style(share=5, corners=0.25, rotation=28, scale=(0.85, 1.25), gap=(-0.25, 0.2), cap=(0.5, 0.95),
-                    over={"arcs": 0.4, "specks": 0.5}, finishes={"smooth": 0.4, "jpeg": 0.25}),
+    "warped": Style(share=5, corners=0.25, rotation=30, scale=(0.85, 1.25), gap=(-0.25, 0.2), cap=(0.5, 0.95),
+                    over={"arcs": 0.6, "specks": 0.7}, finishes={"smooth": 0.6, "jpeg": 0.25},
+                    faint=0.7, opacity=(0.25, 1.0), own_colour=0.8),
     "struck": Style(share=1.5, rotation=12, lift=0.1,
                     strike={"lines": 0.4, "long_lines": 0.4, "waves": 0.3, "curves": 0.2, "tapered": 0.4},
                     warps={"sine": 0.2, "slant": 0.2}, finishes={"jpeg": 0.3, "one_bit": 0.15}),

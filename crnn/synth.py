@@ -23,7 +23,6 @@ from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
 CELL_SHARE = 0.25  # of lines stand in cells of equal width, so that an I or J is far from its neighbours
 CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture
 CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)  # of a glyph, from its middle
-OPACITY = (0.5, 1.0)  # of ink that lets the ground shine through
 
 Array = np.ndarray
 Name = TypeVar("Name")
@@ -325,7 +324,7 @@ def _paint(rng: Generator, style: Style, line: Line, cap: float, fonts: tuple[Fo
     if rng.random() < style.decoys:
         _decoys(rng, ground, cap, fonts)
     for name in _drawn(rng, style.behind):
-        effects.CLUTTER[name](rng, ground, _some_colour(rng, base, inks), cap)
+        effects.CLUTTER[name](rng, ground, _some_colour(rng, base, inks, style.own_colour), cap)
     strokes_first = rng.random() < 0.5  # strokes are warped along with the text, or drawn over it
     if strokes_first:
         _strike(rng, style, line, cap)
@@ -335,7 +334,7 @@ def _paint(rng: Generator, style: Style, line: Line, cap: float, fonts: tuple[Fo
         _strike(rng, style, line, cap)
     picture = _ink(rng, style, line, ground, inks, cap)
     for name in _drawn(rng, style.over):
-        effects.CLUTTER[name](rng, picture, _some_colour(rng, base, inks), cap)
+        effects.CLUTTER[name](rng, picture, _some_colour(rng, base, inks, style.own_colour), cap)
     for name in _drawn(rng, style.finishes):
         picture = effects.FINISHES[name](rng, picture, cap)
     return picture
@@ -356,7 +355,7 @@ def _ink(rng: Generator, style: Style, line: Line, ground: Array, inks: Array, c
         moved = cv2.warpAffine(line.mask, np.array([[1, 0, dx], [0, 1, dy]], np.float32), line.mask.shape[::-1])
         ground = _blend(ground, rng.integers(0, 256, 3), moved, rng.uniform(0.2, 0.8))
     ink = inks[0] if line.owners is None else inks[line.owners % len(inks)]
-    return _blend(ground, ink, line.mask, rng.uniform(*OPACITY) if rng.random() < 0.3 else 1.0)
+    return _blend(ground, ink, line.mask, rng.uniform(*style.opacity) if rng.random() < style.faint else 1.0)
 
 
 def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:
@@ -394,9 +393,9 @@ def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
     return base, np.array(inks or [255.0 - base])
 
 
-def _some_colour(rng: Generator, base: Array, inks: Array) -> list[int]:
-    """For clutter: one of the inks, or a tone between paper and anything."""
-    if rng.random() < 0.4:
+def _some_colour(rng: Generator, base: Array, inks: Array, own: float) -> list[int]:
+    """For clutter: one of the inks with probability `own`, or a tone between paper and anything."""
+    if rng.random() < own:
         return [int(v) for v in inks[rng.integers(0, len(inks))]]
     return [int(v) for v in base + (rng.uniform(0, 255, 3) - base) * rng.uniform(0.15, 0.9)]
 

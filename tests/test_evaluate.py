@@ -6,25 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from crnn.decode import Alternative, Character, Reading
-from crnn.evaluate import CASE_TWINS, _cases_right, _hide, _mixed_case, _probability, fit_calibration, on_drawn
+from crnn.charset import NAMED, Charset
+from crnn.decode import Character, Reading
+from crnn.evaluate import CASE_TWINS, _cases_right, _hide, _mixed_case, fit_calibration, on_drawn
 from crnn.recognizer import Recognizer
 from crnn.styles import STYLES
 from crnn.synth import Drawing, draw
-
-
-def reading(text: str, confidence: float = 0.9, **rivals: float) -> Reading:
-    others = tuple(Alternative(rival, share) for rival, share in rivals.items())
-    return Reading(text, confidence, tuple(Character(one, confidence, (0, 1), others) for one in text))
-
-
-def test_the_probability_of_a_character_in_another_reading_of_its_line() -> None:
-    assert _probability("abc", 1, reading("abc", 0.8)) == 0.8
-    assert _probability("abc", 1, reading("axc", 0.8, b=0.15)) == 0.15
-    assert _probability("abc", 1, reading("axc", 0.8, d=0.15)) == 0.0
-    assert _probability("abc", 1, reading("ac")) == 0.0  # hidden altogether
-    assert _probability("abc", 2, reading("bc", 0.7)) == 0.7  # another one was hidden
-    assert _probability("abc", 0, reading("")) == 0.0
 
 
 def test_case_counts_where_the_letter_was_found_and_its_cases_differ() -> None:
@@ -47,25 +34,34 @@ def test_a_patch_hides_what_is_below_it_and_stays_in_the_picture() -> None:
 class Oracle:
     """Reads drawn pictures right but for case, its focus on each glyph, and is less sure of glyphs that were hidden."""
 
+    charset = Charset(NAMED["alphanumeric"])
+
     def __init__(self) -> None:
         self.drawn: list[Drawing] = []
 
     def read_many(self, pictures: Iterable[np.ndarray]) -> Iterator[Reading]:
         for picture in pictures:
-            known = min(
-                (one for one in self.drawn if one.picture.shape == picture.shape),
-                key=lambda one: int((one.picture != picture).any(axis=2).sum()),
+            known = self.known(picture)
+            pairs = zip(known.text.swapcase(), known.boxes, strict=True)
+            characters = (
+                Character(one, 0.9, (at, at + 1), focus=self.focus(known, box)) for at, (one, box) in enumerate(pairs)
             )
-            changed = (known.picture != picture).any(axis=2)
-            damage = [float(changed[int(t) : int(b), int(x) : int(r)].mean()) for x, t, r, b in known.boxes]
-            yield Reading(
-                known.text.swapcase(),
-                0.9,
-                tuple(
-                    Character(one, 0.9 - share, (0, 1), focus=self.focus(known, box))
-                    for one, share, box in zip(known.text.swapcase(), damage, known.boxes, strict=True)
-                ),
-            )
+            yield Reading(known.text.swapcase(), 0.9, tuple(characters))
+
+    def look(self, picture: np.ndarray) -> SimpleNamespace:
+        """A frame for each glyph, in which the more of it is hidden, the less probable it is."""
+        known = self.known(picture)
+        changed = (known.picture != picture).any(axis=2)
+        log_probs = np.full((len(known.text), len(self.charset)), -9.0)
+        for at, (one, (x, t, r, b)) in enumerate(zip(known.text.swapcase(), known.boxes, strict=True)):
+            log_probs[at, self.charset.encode(one)] = -changed[int(t) : int(b), int(x) : int(r)].mean()
+        return SimpleNamespace(log_probs=log_probs)
+
+    def known(self, picture: np.ndarray) -> Drawing:
+        return min(
+            (one for one in self.drawn if one.picture.shape == picture.shape),
+            key=lambda one: int((one.picture != picture).any(axis=2).sum()),
+        )
 
     def focus(self, drawing: Drawing, box: np.ndarray) -> np.ndarray:
         h, w = drawing.picture.shape[:2]
