@@ -335,8 +335,9 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             desk.shelf.drop(visitor.session)
             waiting = TEXTS[visitor.language]["press_read" if value else "waiting"]
             steps = iter([desk.blank(visitor, status=waiting if value else "", text=note(waiting))])
-        for step in steps:
-            yield *step, *WHOLE
+        yield *next(steps), *WHOLE
+        for step in steps:  # the edges may have been moved meanwhile
+            yield *step, *[gr.skip()] * len(WHOLE)
 
     def on_read(request: gr.Request, value: Any, *fields: Any) -> Iterator[Shown]:
         yield from desk.read(Visitor.of(request), value, Wishes(*fields[len(crop) :]), fields[: len(crop)])
