@@ -264,7 +264,12 @@ def _training(who: str, drawing: bool) -> float:
     if who == TRAINER:
         from doctr.models import crnn_vgg16_bn
 
-        model = crnn_vgg16_bn(pretrained=False, vocab=config.charset, input_shape=(3, config.height, WIDTH_PX))
+        model = crnn_vgg16_bn(
+            pretrained=False,
+            pretrained_backbone=False,
+            vocab=config.charset,
+            input_shape=(3, config.height, WIDTH_PX),
+        )
 
         def loss(batch: Batch) -> Any:
             texts = [charset.decode([i for i in row if i]) for row in batch["labels"].tolist()]
