@@ -53,8 +53,8 @@ class OnDrawn(NamedTuple):
         exact: by style, the share of whole texts read right, ignoring case.
         case: of letters read right but for their case, those with the right case; `CASE_TWINS` are left out.
         pointing: the peak of the character's focus lies in its glyph's box (Zhang et al., 2016, section 4.2).
-        deletion: hiding the patch that was looked at makes the character less probable than hiding one elsewhere does
-            (after Petsiuk et al., 2018, RISE, section 4.1).
+        deletion: hiding the patch that was looked at makes the character less probable, at its peak in the frames that
+            it was read in, than hiding one elsewhere does (after Petsiuk et al., 2018, RISE, section 4.1).
     """
 
     exact: dict[str, float]

@@ -59,7 +59,7 @@ def draw(
         text: what it says; None: a random text.
         style: a name of ``STYLES``; None: any, or a mixture of two.
         aspect: width over height; None: as the text needs. A random text is cut short where it doesn't fit.
-        fonts: to choose from; None: all of :func:`crnn.fonts.find_fonts`.
+        fonts: to choose from; None: those that :func:`crnn.fonts.find_fonts` gives of itself.
 
     Raises:
         ValueError: the style is unknown.
@@ -154,12 +154,12 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     gaps = np.resize(rng.uniform(*style.gap, uneven) * cap, len(text)) * rng.uniform(0.6, 1.4, len(text))
     turned = _turn(rng, style, glyphs, cap)
     cell = max(advance for _, advance in turned) if rng.random() < CELL_SHARE else 0.0
-    middle = rng.choice((0.0, 0.5))  # of a cell, or its left side
+    aligned = rng.choice((0.0, 0.5))  # at the left of a cell, or in its middle
     patches: list[_Patch] = []
     pen = 0.0
     for (patch, advance), gap in zip(turned, gaps, strict=True):
         patch.mask = face(rng, patch.mask, cap)
-        patch.x += round(pen + middle * max(0.0, cell - advance))
+        patch.x += round(pen + aligned * max(0.0, cell - advance))
         if touching and patches:
             patch.x += round(_distance_to_contact(patches[-1], patch) + gap)
             pen = float(patch.x)

@@ -24,7 +24,7 @@ from crnn.model import CRNNForCTC
 from crnn.recognizer import Recognizer
 
 BATCH_SIZE = 64
-FONTS = 20_000  # files are looked at before a long training begins, for minutes
+MOST_FONTS = 20_000  # of the system's files are looked at before a long training begins, for minutes
 MINUTES = 60.0
 LEARNING_RATE = 1.5e-3  # at its peak
 WARM_UP = 0.03  # share of the time budget
@@ -226,7 +226,14 @@ def train(
         model=model,
         args=arguments(output, seed, LEARNING_RATE, workers=12 if torch.cuda.is_available() else 2),
         train_dataset=DrawnBatches(
-            charset, config.height, config.stride, BATCH_SIZE, seed, done * BATCH_SIZE, start is None, find_fonts(FONTS)
+            charset,
+            config.height,
+            config.stride,
+            BATCH_SIZE,
+            seed,
+            done * BATCH_SIZE,
+            start is None,
+            find_fonts(MOST_FONTS),
         ),
         eval_dataset=PreparedPictures.drawn(EVALUATION_PICTURES, EVALUATION_SEED, config.height, config.stride),
         data_collator=_Collator(charset),
