@@ -370,7 +370,7 @@ def test_the_first_language_of_the_browser_counts(accepted: str, language: str) 
 def test_voices_are_offered_by_language_and_settings_are_restored() -> None:
     request = gr.Request(headers={"accept-language": "fr-FR"})
     auto, shortcuts, style, language, voice, rate = read.restored(None, request)
-    assert (auto, shortcuts, style, language, rate) == (True, True, "spell", "fr", 150)
+    assert language == "fr" and auto == shortcuts == style == rate == gr.skip()  # perhaps changed meanwhile
     assert voice.value == "roa/fr" and len(voice.choices) >= 2
     assert read.voice_field("fr", "roa/fr-be").value == "roa/fr-be"
     assert read.voice_field("de", "roa/fr-be").value == "gmw/de"  # gone, or of another language

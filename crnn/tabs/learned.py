@@ -14,6 +14,7 @@ import numpy as np
 from crnn.image import Picture, PictureError, open_picture
 from crnn.metrics import exact
 from crnn.tabs.bench import Report, some
+from crnn.tabs.result import note
 from crnn.tabs.texts import TEXTS, Texts
 from crnn.tabs.workshop import State
 
@@ -32,7 +33,7 @@ def report_html(report: Report, language: str) -> str:
     """How many pictures can be used, which can't and why, and some with their labels."""
     texts = TEXTS[language]
     if not (report.usable or report.problems or report.unlabelled):
-        return f'<p class="waiting">{texts["report_none"]}</p>'
+        return note(texts["report_none"])
     counts = [texts["report_usable"].format(len(report.usable))]
     if report.problems:
         counts.append(texts["report_problems"].format(len(report.problems)))

@@ -263,8 +263,14 @@ def voice_field(language: str, chosen: str | None = None) -> gr.Dropdown:
 
 
 def restored(settings: list[Any] | None, request: gr.Request) -> list[Any]:
-    """The settings as this browser remembers them, or else as the page's language suggests."""
-    auto, shortcuts, style, language, voice, rate = settings or (True, True, "spell", language_of(request), None, RATE)
+    """The settings as this browser remembers them, or else as the page's language suggests.
+
+    At a first visit the others stay as they are: this may come after the visitor has changed one.
+    """
+    if settings is None:
+        language = language_of(request)
+        return [gr.skip(), gr.skip(), gr.skip(), language, voice_field(language), gr.skip()]
+    auto, shortcuts, style, language, voice, rate = settings
     return [auto, shortcuts, style, language, voice_field(language, voice), rate]
 
 
@@ -326,8 +332,10 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
     wishes = [*expected, *said]
     settings_fields = [auto, shortcuts, *said]
 
-    def on_picture(request: gr.Request, value: Any, read_it: bool, *wished: Any) -> Iterator[tuple[Any, ...]]:
+    def on_picture(request: gr.Request, value: Any, read_it: bool, *fields: Any) -> Iterator[tuple[Any, ...]]:
         """A new picture is shown whole, whatever was cropped of the last one."""
+        cropped, wished = fields[: len(crop)], fields[len(crop) :]
+        stay = [gr.skip()] * len(crop)  # the edges may be moved while it is read
         visitor = Visitor.of(request)
         if value and read_it:
             steps = desk.read(visitor, value, Wishes(*wished))
@@ -335,9 +343,9 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             desk.shelf.drop(visitor.session)
             waiting = TEXTS[visitor.language]["press_read" if value else "waiting"]
             steps = iter([desk.blank(visitor, status=waiting if value else "", text=note(waiting))])
-        yield *next(steps), *WHOLE
-        for step in steps:  # the edges may have been moved meanwhile
-            yield *step, *[gr.skip()] * len(WHOLE)
+        yield *next(steps), *(stay if cropped == WHOLE else WHOLE)
+        for step in steps:
+            yield *step, *stay
 
     def on_read(request: gr.Request, value: Any, *fields: Any) -> Iterator[Shown]:
         yield from desk.read(Visitor.of(request), value, Wishes(*fields[len(crop) :]), fields[: len(crop)])
@@ -378,7 +386,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         api_visibility="private",
     )
     style, language, voice, rate = said
-    listen(picture.change, on_picture, [picture, auto, *wishes], [*shown, *crop])
+    listen(picture.change, on_picture, [picture, auto, *crop, *wishes], [*shown, *crop])
     listen([start.click, *(edge.input for edge in crop)], on_read, [picture, *crop, *wishes], shown)
     listen([field.input for field in expected], on_expect, [picture, *crop, *wishes], shown)
     listen(details.select, on_correct, wishes, shown)

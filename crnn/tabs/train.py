@@ -24,6 +24,7 @@ from crnn.tabs.bench import Bench, Report, Upload
 from crnn.tabs.learned import measures_html, progress_html, report_html, result_html, status_line
 from crnn.tabs.read import PageError, Visitor, loaded, reader_line
 from crnn.tabs.readers import Readers
+from crnn.tabs.result import note
 from crnn.tabs.texts import I18N, TEXTS, Texts
 from crnn.tabs.workshop import TOKEN_LENGTHS, BusyError, Order, QueueFullError, State, Workshop
 
@@ -47,6 +48,11 @@ STEER_JS = """() => setTimeout(() => {
   if (activeElement === document.body || activeElement.closest("#training"))
     document.querySelector("#steer button:not(:disabled)")?.focus();
 }, 100)"""
+
+# A browser makes its own secret at its first visit, at once: one from the server could come after the first upload.
+TOKEN_JS = """(token) => token || Array.from(
+  crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, "0")
+).join("")"""
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +276,7 @@ def build(
                     count = gr.Number(min(50, most), precision=0, minimum=1, maximum=most, label=I18N("draw_count"))
                     draw: Any = gr.Button(I18N("draw"))
                 pictures_status, pictures_alert = _live("pictures", "status"), _live("pictures", "alert")
-                report = gr.HTML(elem_id="report")
+                report = gr.HTML(note(str(I18N("report_none"))), elem_id="report")
                 with gr.Row(visible=False, elem_id="over") as over_row:
                     over: Any = gr.Button(I18N("start_over"), min_width=80)
                     _paragraph("start_over_hint")
@@ -348,6 +354,7 @@ def build(
 
     on_pictures = [pictures_status, pictures_alert, report, over_row, *labelling.outputs]
     untouched = [gr.skip()] * (len(on_pictures) - 2)
+    left = [pictures_alert, *on_pictures[2:], *live]
 
     def change(
         token: Any, request: gr.Request, busy: str, work: Callable[[Visitor, Bench], str]
@@ -419,14 +426,16 @@ def build(
         return steer(token, seen, request, lambda bench, texts: None)[1:]
 
     def on_load(token: Any, request: gr.Request) -> list[Any]:
+        """What an earlier visit left. Where there is nothing, nothing changes: the visitor may have begun meanwhile."""
         visitor = Visitor.of(request)
-        token = token if is_token(token) else secrets.token_urlsafe()
-        bench = workshop.bench(token)
+        texts = TEXTS[visitor.language]
         try:
-            told = ["", *pictures(visitor, token, request)]
+            bench = course.bench(token, texts)
+            if not bench.examples() and workshop.state(bench).phase == "idle":
+                return [gr.skip()] * len(left)
+            return ["", *pictures(visitor, token, request), *look(visitor, bench, Seen())]
         except Exception as error:
-            told = [explained(TEXTS[visitor.language], visitor.language, error), *untouched]
-        return [token, *told, *look(visitor, bench, Seen())]
+            return [explained(texts, visitor.language, error), *untouched, *[gr.skip()] * len(live)]
 
     def take(token: Any, request: gr.Request, work: Callable[[Bench, Texts], Any]) -> tuple[Any, str]:
         """What it gives, or None and a sentence."""
@@ -483,8 +492,9 @@ def build(
     listen(use.click, on_use, token, [*taken, own_reader])
     listen(back.click, on_back, None, [*taken, own_reader])
     listen(push.click, on_push, [token, repo, secret, private], [*taken, secret], concurrency_limit=2)
-    demo.load(on_load, token, [token, pictures_alert, *on_pictures[2:], *live], show_progress="hidden",
-              api_visibility="private")  # fmt: skip
+    demo.load(None, token, token, js=TOKEN_JS).then(
+        on_load, token, left, show_progress="hidden", api_visibility="private"
+    )
     _api(course)
 
 

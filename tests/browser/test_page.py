@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import threading
 import time
 import wave
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from crnn.decode import Alternative, Character, Reading
-from crnn.tabs import shelf
+from crnn.tabs import read, shelf
 from crnn.tabs.read import EXAMPLES, examples
 from crnn.tabs.texts import LANGUAGES, TEXTS
 
@@ -51,6 +52,12 @@ def finished(page: Page, said: str = "Read: ") -> None:
     """Wait until a read is shown and spoken; the first one waits for the model too."""
     expect(status(page)).to_have_text(re.compile(f"^{said}"))
     expect(page.locator("#result audio")).to_be_attached()
+
+
+def unfold(page: Page, name: str) -> None:
+    """Open a group of settings. Gradio gives its fields what came meanwhile a moment later; no hand is so quick."""
+    page.get_by_role("button", name=TEXT[name]).click()
+    page.evaluate("new Promise((done) => setTimeout(done, 300))")
 
 
 def status(page: Page) -> Locator:
@@ -267,7 +274,7 @@ def test_a_key_typed_into_a_field_is_only_text(open_page: Callable[..., Page], u
     page = open_page()
     bring(page, upload.path)
     finished(page)
-    page.get_by_role("button", name=TEXT["expect"]).click()
+    unfold(page, "expect")
     field = page.get_by_label(TEXT["own"])
     field.press("t")
     expect(field).to_be_focused()
@@ -293,7 +300,7 @@ def test_other_constraints_decode_again_at_once(open_page: Callable[..., Page], 
     expect(alert(page)).to_have_text(TEXT["no_picture"])
     bring(page, upload.path)
     finished(page)
-    page.get_by_role("button", name=TEXT["expect"]).click()
+    unfold(page, "expect")
     text = page.locator("#result .text")
     page.get_by_role("radio", name=TEXT["digits"], exact=True).check()
     expect(text).to_have_text(re.compile(r"^\d+$"))
@@ -314,16 +321,37 @@ def test_a_picture_waits_when_reading_by_itself_is_off(open_page: Callable[..., 
     expect(page.locator("#result .text")).to_have_text(upload.text)
 
 
+def test_what_is_changed_before_the_page_has_its_settings_stays(
+    open_page: Callable[..., Page], serve: Serve, upload: Upload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, changed, restored = threading.Event(), threading.Event(), read.restored
+
+    def late(settings: list[Any] | None, request: gr.Request) -> list[Any]:
+        asked.set()
+        assert changed.wait(PATIENCE)
+        return restored(settings, request)
+
+    monkeypatch.setattr(read, "restored", late)
+    page = open_page(address=serve(Future()).local_url)
+    auto = page.get_by_role("checkbox", name=TEXT["auto"])
+    assert asked.wait(PATIENCE)
+    auto.uncheck()
+    changed.set()
+    unfold(page, "say")
+    expect(page.get_by_role("combobox", name=TEXT["voice"])).to_have_value(re.compile("^English"))  # they are there
+    expect(auto).not_to_be_checked()
+
+
 def test_only_the_part_within_the_edges_is_read(open_page: Callable[..., Page], upload: Upload) -> None:
     page = open_page()
     bring(page, upload.path)
     finished(page)
-    page.get_by_role("button", name=TEXT["crop"]).click()
+    unfold(page, "crop")
     page.get_by_role("spinbutton", name=re.compile(TEXT["right"])).fill("50")
     expect(page.locator("#result .text")).not_to_have_text(upload.text)
     finished(page)
-    read = page.locator("#result .text").inner_text()
-    assert 0 < len(read) < len(upload.text)
+    part = page.locator("#result .text").inner_text()
+    assert 0 < len(part) < len(upload.text)
 
 
 def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..., Page], upload: Upload) -> None:
@@ -332,7 +360,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     finished(page)
     sound = "document.querySelector('#result audio')?.src"  # there is none until it is spoken
     first = page.evaluate(sound)
-    page.get_by_role("button", name=TEXT["say"]).click()
+    unfold(page, "say")
     page.get_by_role("radio", name="Español").check()
     expect(page.get_by_role("combobox", name=TEXT["voice"])).to_have_value(re.compile("^Spanish"))
     page.wait_for_function(f"first => {sound} && {sound} !== first", arg=first)
@@ -341,7 +369,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     page.wait_for_function(f"last => {sound} && {sound} !== last", arg=spanish)
     page.wait_for_timeout(500)
     page.reload()
-    page.get_by_role("button", name=TEXT["say"]).click()
+    unfold(page, "say")
     expect(page.get_by_role("radio", name="Español")).to_be_checked()
     expect(page.get_by_role("radio", name=TEXT["phonetic"])).to_be_checked()
 
