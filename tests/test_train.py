@@ -32,7 +32,7 @@ def test_eight_words_are_learnt_by_heart_in_seconds() -> None:
     batch = collate(pictures, words, charset)
     model = CRNNForCTC(SMALL)
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    started = time.monotonic()
+    started = time.process_time()  # others may take the processor meanwhile
     read: list[str] = []
     for _ in range(400):
         output = model(**batch)
@@ -43,7 +43,7 @@ def test_eight_words_are_learnt_by_heart_in_seconds() -> None:
         if read == words and output.loss < 0.05:
             break
     assert read == words
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 60  # 30 s on two cores
 
 
 class Killed(Exception):
