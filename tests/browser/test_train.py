@@ -22,7 +22,7 @@ from crnn.recognizer import Recognizer
 from crnn.synth import draw
 from crnn.tabs.texts import TEXTS
 
-from .conftest import Upload
+from .conftest import PATIENCE, Upload
 from .test_page import SCREENS, bring, check, finished
 
 TEXT = TEXTS["en"]
@@ -120,12 +120,13 @@ def test_from_the_upload_to_the_read_tab(
     expect(page.locator("#report figure")).to_have_count(12)
     expect(page.locator("#report td")).to_have_text(re.compile("^The file is not a picture"))
 
-    page.get_by_role("spinbutton", name=re.compile(TEXT["minutes"])).fill("0.5")
+    page.get_by_role("spinbutton", name=re.compile(TEXT["minutes"])).fill("5")  # it is stopped before
     button(page, "train").click()
     expect(button(page, "stop")).to_be_focused()
     expect(live(page, "train", "alert")).to_be_empty()
     rows = page.locator("#measures tbody tr")
-    expect(rows).to_have_count(2)  # before it began, and after some seconds
+    # Before it began, and after some seconds; a training lets all others on the machine go first.
+    expect(rows).to_have_count(2, timeout=3 * PATIENCE * 1000)
     drawn = page.locator(LINE).first.get_attribute("d")
     page.wait_for_function(f"drawn => document.querySelector('{LINE}')?.getAttribute('d') !== drawn", arg=drawn)
 
