@@ -13,7 +13,7 @@ from crnn.recognizer import Recognizer
 from crnn.synth import draw
 from crnn.tabs.workshop import Order, Rules, Workshop, training
 
-PATIENCE_S = 300
+PATIENCE_S = 120
 READS = 40
 
 

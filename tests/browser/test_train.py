@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,6 +22,7 @@ import app as page_of
 from crnn.recognizer import Recognizer
 from crnn.synth import draw
 from crnn.tabs.texts import TEXTS
+from crnn.tabs.workshop import Workshop
 
 from .conftest import PATIENCE, Upload
 from .test_page import SCREENS, bring, check, finished
@@ -125,8 +127,7 @@ def test_from_the_upload_to_the_read_tab(
     expect(button(page, "stop")).to_be_focused()
     expect(live(page, "train", "alert")).to_be_empty()
     rows = page.locator("#measures tbody tr")
-    # Before it began, and after some seconds; a training lets all others on the machine go first.
-    expect(rows).to_have_count(2, timeout=3 * PATIENCE * 1000)
+    expect(rows).to_have_count(2)  # before it began, and after some seconds
     drawn = page.locator(LINE).first.get_attribute("d")
     page.wait_for_function(f"drawn => document.querySelector('{LINE}')?.getAttribute('d') !== drawn", arg=drawn)
 
@@ -222,6 +223,30 @@ def test_a_training_by_keyboard(
     link.focus()
     page.keyboard.press("Enter")
     assert page.url.endswith("#training")
+
+
+def test_what_is_brought_before_the_server_knows_the_visitor_stays(
+    open_page: Callable[..., Page], serve_stand_in: Callable[[], str], archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, brought, state = threading.Event(), threading.Event(), Workshop.state
+
+    def late(workshop: Workshop, bench: Any) -> Any:
+        asked.set()
+        assert brought.wait(PATIENCE)
+        return state(workshop, bench)
+
+    monkeypatch.setattr(Workshop, "state", late)
+    page = open_page(address=serve_stand_in())
+    assert asked.wait(PATIENCE)
+    to(page, "tab_train")
+    upload_pictures(page, archive)
+    expect(page.locator("#report figure")).to_have_count(12)
+    brought.set()
+    button(page, "train").click()  # its answer comes after the one that was late
+    expect(button(page, "stop")).to_be_focused()
+    expect(page.locator("#report figure")).to_have_count(12)
+    button(page, "stop").click()
+    expect(page.locator("#learnt h2")).to_be_visible()
 
 
 @pytest.mark.parametrize("language", [language for language in TEXTS if language != "en"])
