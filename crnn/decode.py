@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,11 @@ from crnn.charset import BLANK, Charset
 Floats = NDArray[np.float64]
 Frames = tuple[int, int]  # start, end (exclusive)
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in the picture's px
-Beams = dict[tuple[int, ...], tuple[float, float]]  # prefix: log P of its paths that end in a blank, in its last letter
+Beams = dict[tuple[int, ...], list[float]]  # prefix: log P of its paths, of those that end in a blank, in its letter
 
 UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
 LEADERS = 3  # beam that finds the most probable text and the next one
+SMALLEST = 1e-290  # a sum of products of doubles below this may have lost digits
 CANDIDATES = 6  # characters compared at each position of a text, the one read among them
 
 
@@ -93,7 +95,7 @@ def greedy(log_probs: ArrayLike, charset: Charset) -> Reading:
     because a glyph of unsure case divides its probability between two texts.
     """
     scores = _checked(log_probs, charset)
-    folded, plain = _best_path(scores, _folding(charset)[1]), _best_path(scores, np.arange(len(charset)))
+    folded, plain = _best_path(scores, _folding(charset)[1]), _runs(scores)
     runs = folded
     if [class_id for class_id, _ in folded] != [class_id for class_id, _ in plain]:
         folded_score, plain_score = _text_scores(scores, [[class_id for class_id, _ in way] for way in (folded, plain)])
@@ -159,7 +161,7 @@ def calibrated(reading: Reading, slope: float, offset: float) -> Reading:
     factor = (1 - confidence) / (1 - before)
 
     def scaled(alternatives: tuple[Alternative, ...], most: float) -> tuple[Alternative, ...]:
-        return tuple(replace(other, confidence=min(factor * other.confidence, most)) for other in alternatives)
+        return tuple(Alternative(other.text, min(factor * other.confidence, most)) for other in alternatives)
 
     characters = []
     for character in reading.characters:
@@ -170,8 +172,7 @@ def calibrated(reading: Reading, slope: float, offset: float) -> Reading:
 
 def best_path(log_probs: ArrayLike) -> list[int]:
     """The class ids of the plain best path: the best class of each frame, repeats joined, blanks dropped."""
-    best = np.asarray(log_probs).argmax(axis=1).tolist()
-    return [class_id for class_id, _ in groupby(best) if class_id != BLANK]
+    return [class_id for class_id, _ in _runs(np.asarray(log_probs))]
 
 
 def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
@@ -224,21 +225,29 @@ def _merged(scores: Floats, group: NDArray[np.int64]) -> Floats:
     """Classes of one group (C,) as one, their probabilities added: (T, C) -> (T, number of groups)."""
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    merged: Floats = np.logaddexp.reduceat(scores[:, order], starts, axis=1)
+    with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
+        merged: Floats = np.log(np.add.reduceat(np.exp(scores[:, order]), starts, axis=1))
     return merged
 
 
 def _best_path(scores: Floats, group: NDArray[np.int64]) -> list[tuple[int, Frames]]:
     """Class id and frames of each character on the best path over groups of classes (C,)."""
-    runs = []
-    best = _merged(scores, group).argmax(axis=1).tolist()
-    for label, run in groupby(range(len(best)), key=best.__getitem__):
-        if label != BLANK:
-            frames = list(run)
-            start, end = frames[0], frames[-1] + 1
-            members = np.flatnonzero(group == label)
-            posterior = np.exp(scores[start:end, members]).sum(axis=0)
-            runs.append((int(members[posterior.argmax()]), (start, end)))
+    characters = []
+    for label, (start, end) in _runs(_merged(scores, group)):
+        members = np.flatnonzero(group == label)
+        posterior = np.exp(scores[start:end, members]).sum(axis=0)
+        characters.append((int(members[posterior.argmax()]), (start, end)))
+    return characters
+
+
+def _runs(scores: NDArray[Any]) -> list[tuple[int, Frames]]:
+    """Class id and frames of each character on the plain best path: the best class of each frame, repeats joined."""
+    runs, start = [], 0
+    for class_id, run in groupby(scores.argmax(axis=1).tolist()):
+        end = start + sum(1 for _ in run)
+        if class_id != BLANK:
+            runs.append((class_id, (start, end)))
+        start = end
     return runs
 
 
@@ -251,48 +260,49 @@ def _prefixes(scores: Floats, beam: int, length: tuple[int, int] | None, letters
     ranking = np.argsort(-scores[:, 1:], axis=1)[:, :beam] + 1  # of the extensions of a prefix no more than `beam` stay
     likely = np.take_along_axis(scores, ranking, axis=1) >= scores.max(axis=1, keepdims=True) + UNLIKELY
     counts = np.maximum(likely.sum(axis=1), letters)
-    beams: Beams = {(): (0.0, -math.inf)}
+    beams: Beams = {(): [0.0, 0.0, -math.inf]}
     for time, (frame, ranked, count) in enumerate(zip(scores.tolist(), ranking.tolist(), counts.tolist(), strict=True)):
+        grown: Beams = {}
+        for prefix, (either, _, letter) in beams.items():
+            blank, letter = either + frame[BLANK], letter + frame[prefix[-1] if prefix else BLANK]
+            grown[prefix] = [_log_add(blank, letter), blank, letter]
         if not count and not length:  # no letter is likely: none of the prefixes changes
-            beams = {
-                prefix: (_log_add(*ends) + frame[BLANK], ends[1] + frame[prefix[-1] if prefix else BLANK])
-                for prefix, ends in beams.items()
-            }
+            beams = grown
             continue
-        grown: dict[tuple[int, ...], list[float]] = {}
         rows: dict[int, list[float]] = defaultdict(list)  # scores of prefixes that compete for places
-        for prefix, (blank, letter) in beams.items():
-            last = prefix[-1] if prefix else BLANK
-            ends = grown[prefix] = [_log_add(blank, letter) + frame[BLANK], letter + frame[last]]
-            rows[len(prefix) if length else 0].append(_log_add(*ends))
+        for prefix, (either, _, _) in grown.items():
+            rows[len(prefix) if length else 0].append(either)
         least = {row: sorted(row_scores)[-beam] for row, row_scores in rows.items() if len(row_scores) >= beam}
-        for prefix, (blank, letter) in beams.items():
+        for prefix, (either, blank, _) in beams.items():
             if len(prefix) == longest:
                 continue
-            either, last = _log_add(blank, letter), prefix[-1] if prefix else BLANK
+            last = prefix[-1] if prefix else BLANK
             lowest = least.get(len(prefix) + 1 if length else 0, -math.inf)  # of those that would get a place
             for class_id in ranked[:count]:
                 # after the same letter only a blank starts a new one: without it the old one goes on
                 score = (blank if class_id == last else either) + frame[class_id]
                 if score < lowest:
                     continue
-                ends = grown.setdefault((*prefix, class_id), [-math.inf, -math.inf])
-                ends[1] = _log_add(ends[1], score)
+                longer = (*prefix, class_id)
+                if longer in grown:
+                    either_end, blank_end, letter_end = grown[longer]
+                    grown[longer] = [_log_add(either_end, score), blank_end, _log_add(letter_end, score)]
+                else:
+                    grown[longer] = [score, -math.inf, score]
         left = len(scores) - 1 - time
         beams = _best_beams(grown, beam, shortest - left, by_length=length is not None)
     return list(beams)
 
 
-def _best_beams(grown: dict[tuple[int, ...], list[float]], beam: int, shortest: int, by_length: bool) -> Beams:
+def _best_beams(grown: Beams, beam: int, shortest: int, by_length: bool) -> Beams:
     """The `beam` best of the prefixes, or of those of each length: else the probable lengths would crowd others out."""
-    scored = [(_log_add(*ends), prefix) for prefix, ends in grown.items() if len(prefix) >= shortest]
     kept: Beams = {}
     places: dict[int, int] = defaultdict(lambda: beam)
-    for score, prefix in sorted(scored, reverse=True):
+    for prefix, ends in sorted(grown.items(), key=itemgetter(1), reverse=True):
         row = len(prefix) if by_length else 0
-        if places[row] and score > -math.inf:
+        if places[row] and ends[0] > -math.inf and len(prefix) >= shortest:
             places[row] -= 1
-            kept[prefix] = (grown[prefix][0], grown[prefix][1])
+            kept[prefix] = ends
     return kept
 
 
@@ -322,62 +332,86 @@ def _constraint_score(scores: Floats, length: tuple[int, int] | None) -> float:
 def _length_scores(scores: Floats, longest: int) -> Floats:
     """log P of each text length from 0 to `longest`, (longest + 1,)."""
     other = 1.0 - np.eye(scores.shape[1])  # a character starts at each class that differs from the last frame's
-    # log P of all paths so far that wrote `row` characters and whose last frame has class `column`
-    ways = np.full((longest + 1, scores.shape[1]), -np.inf)
-    ways[0, BLANK] = 0.0
+    other[:, BLANK] = 0.0
+    best = scores.max(axis=1, keepdims=True)
+    # P of all paths so far that wrote `row` characters and whose last frame has class `column`, over exp(scale[row]):
+    # each row has a scale of its own, since a text far too long is less probable than the least double
+    ways, scale = np.zeros((longest + 1, scores.shape[1])), np.full((longest + 1, 1), -math.inf)
+    ways[0, BLANK], scale[0] = 1.0, 0.0
     with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
-        for frame in scores:
-            peak = np.maximum(ways.max(axis=1, keepdims=True), -1e300)  # -inf - -inf would be NaN
-            mass = np.exp(ways - peak)
-            started = np.log(mass @ other) + peak
-            ways[1:] = np.logaddexp(ways[1:], started[:-1])
-            ways[:, BLANK] = np.log(mass.sum(axis=1)) + peak[:, 0]
-            ways += frame
-    lengths: Floats = np.logaddexp.reduce(ways, axis=1)
+        for frame in np.exp(scores - best):
+            started = (ways @ other)[:-1]
+            ways[:, BLANK] = ways.sum(axis=1)
+            common = np.maximum(scale[1:], scale[:-1])
+            common[common == -math.inf] = 0.0
+            ways[1:] *= np.exp(scale[1:] - common)
+            ways[1:] += started * np.exp(scale[:-1] - common)
+            scale[1:] = common
+            ways *= frame
+            peak = ways.max(axis=1, keepdims=True)
+            scale += np.log(peak)
+            ways /= np.where(peak, peak, 1.0)
+        lengths: Floats = np.log(ways.sum(axis=1)) + scale[:, 0] + best.sum()
     return lengths
 
 
 def _lattice(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The texts with blanks around each character, (N, S), and where a path may skip the blank before a state, (N, S).
+    """The texts with blanks around each character, (S, N), and where a path may skip the blank before a state, (S, N).
 
     S = 2 * longest + 1; shorter texts are filled up with blanks.
     """
-    states = np.full((len(texts), 2 * max(map(len, texts)) + 1), BLANK)
-    for row, text in zip(states, texts, strict=True):
-        row[1 : 2 * len(text) : 2] = text
+    states = np.full((2 * max(map(len, texts)) + 1, len(texts)), BLANK)
+    for number, text in enumerate(texts):
+        states[1 : 2 * len(text) : 2, number] = text
     skip = np.zeros(states.shape, dtype=bool)
-    skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    skip[1:2] = True
+    skip[3::2] = states[3::2] != states[1:-2:2]
     return states, skip
 
 
 def _text_scores(scores: Floats, texts: Sequence[Sequence[int]]) -> Floats:
     """log P of each text, (N,): the CTC forward pass over all texts at once."""
     states, skip = _lattice(texts)
-    emitted = scores[:, states]  # (T, N, S)
+    columns = np.arange(len(texts))
+    ends = 2 * np.array([[len(text)] for text in texts]).T + [[1], [2]]  # the last character, the closing blank
+    best = scores.max(axis=1, keepdims=True)
+    # P of all paths so far that end in each state, over P of the best path; two rows before the first are no states
+    ways = np.zeros((len(states) + 2, len(texts)))
+    ways[1] = 1.0
+    for frame in np.exp(scores - best)[:, states]:
+        moved = ways[:-2] * skip
+        moved += ways[1:-1]
+        ways[2:] += moved
+        ways[2:] *= frame
+        ways[1] = 0.0
+    total = ways[ends, columns].sum(axis=0)
+    if total.min() > SMALLEST:
+        return np.asarray(np.log(total) + best.sum())
+
+    ways = np.full(ways.shape, -np.inf)  # so improbable a text needs the longer way, in logarithms
+    ways[1] = 0.0
     no_skip = np.where(skip, 0.0, -np.inf)
-    # log P of all paths so far that end in each state; two columns before the first keep the shifts below plain
-    ways = np.full((len(texts), states.shape[1] + 2), -np.inf)
-    ways[:, 2:4] = emitted[0, :, :2]
-    for frame in emitted[1:]:
-        moved = np.logaddexp(ways[:, 2:], ways[:, 1:-1])
-        ways[:, 2:] = np.logaddexp(moved, ways[:, :-2] + no_skip) + frame
-    rows, lengths = np.arange(len(texts)), np.array([len(text) for text in texts])
-    last, before = ways[rows, 2 + 2 * lengths], ways[rows, 1 + 2 * lengths]  # the closing blank, the last character
-    total: Floats = np.logaddexp(last, before)
-    return total
+    for frame in scores[:, states]:
+        moved = np.logaddexp(ways[1:-1], ways[:-2] + no_skip)
+        ways[2:] = np.logaddexp(ways[2:], moved) + frame
+        ways[1] = -np.inf
+    return np.asarray(np.logaddexp.reduce(ways[ends, columns], axis=0))
 
 
 def _alignment(scores: Floats, ids: Sequence[int]) -> list[Frames]:
     """The frames of each character of a text on the text's best path (Viterbi)."""
-    states, skip = _lattice([ids])
-    emitted = scores[:, states[0]]  # (T, S)
-    ways = np.full(len(states[0]), -np.inf)
+    plain = _runs(scores)
+    if [class_id for class_id, _ in plain] == list(ids):  # no path of any text is better
+        return [frames for _, frames in plain]
+    states, skip = (one[:, 0] for one in _lattice([ids]))
+    emitted = scores[:, states]  # (T, S)
+    ways = np.full(len(states), -np.inf)
     ways[:2] = emitted[0, :2]
     moves = np.zeros(emitted.shape, dtype=int)  # how many states back the best path came from
     options = np.full((3, len(ways)), -np.inf)
     for time in range(1, len(emitted)):
         options[0], options[1, 1:] = ways, ways[:-1]
-        options[2, 2:] = np.where(skip[0, 2:], ways[:-2], -np.inf)
+        options[2, 2:] = np.where(skip[2:], ways[:-2], -np.inf)
         moves[time] = options.argmax(axis=0)
         ways = options.max(axis=0) + emitted[time]
     state = int(ways[-2:].argmax()) + max(0, len(ways) - 2)

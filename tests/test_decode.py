@@ -66,6 +66,15 @@ def test_a_text_too_long_for_its_frames_is_impossible() -> None:
     assert text_log_probability(log_probs, ABC.encode("aaa")) == -math.inf  # needs five frames: two blanks between
 
 
+def test_a_text_less_probable_than_the_least_double_still_has_its_logarithm() -> None:
+    log_probs = frames(ABC, *[{"a": 1e-12, "b": 1e-11}] * 40)
+    text = ABC.encode("ab" * 20)  # in 40 frames there is one path
+    assert text_log_probability(log_probs, text) == pytest.approx(20 * math.log(1e-12 * 1e-11))
+    reading = beam_search(log_probs, ABC, allowed="ab", length=(40, 40))
+    assert (reading.text[:2], len(reading.text)) in (("ab", 40), ("ba", 40))
+    assert reading.confidence == pytest.approx(0.5)  # the other one begins with a b
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_greedy_is_the_best_path(seed: int) -> None:
     log_probs = random_frames(seed)
