@@ -34,10 +34,10 @@ SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOWS_AHEAD = 2  # looked at side by side: one's Python runs while the other's network does
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
-SURE = 0.85  # what is read with less confidence is looked at again, and searched for lines where it is large
+SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
 CLOSE = 0.15  # lead in log-probability that rounding could take away
-LOG_SURE = math.log(SURE)
-BLUR_PX, LOWER = 0.8, 0.75  # sigma of the blurred negative, height of the lower one, that are looked at then
+LOG_SURE, LOG_2 = math.log(SURE), math.log(2)
+LOWER = 0.75  # height of the negative that is looked at then, over the picture's
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
 
@@ -253,22 +253,17 @@ class Recognizer:
         return [looks[number] for number in range(len(views))]
 
     def _see(self, prepared: list[Array], exact: bool = False) -> list[Seen]:
-        """What the network sees; where that is unsure, the probabilities are the mean of three looks.
+        """What the network sees; where that is unsure, the probabilities are the mean of two looks.
 
         What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
-        augmentation: Krizhevsky et al., 2012, section 4.1). The others are at changed negatives; neither change moves
-        the frames.
+        augmentation: Krizhevsky et al., 2012, section 4.1).
         """
-        if not prepared:
-            return []
-        seen = self.model.infer(prepared, exact)
+        seen = self.model.infer(prepared, exact) if prepared else []
         unsure = [row for row, (log_probs, _) in enumerate(seen) if _unsure(log_probs)]
-        if not unsure:
-            return seen
-        again = self.model.infer([-change(prepared[row]) for row in unsure for change in (_blurred, _lower)], exact)
-        for row, (two, _), (three, _) in zip(unsure, again[0::2], again[1::2], strict=True):
-            one, attention = seen[row]
-            seen[row] = np.log((np.exp(one) + np.exp(two) + np.exp(three)) / 3), attention
+        again = self.model.infer([_lower_negative(prepared[row]) for row in unsure], exact) if unsure else []
+        for row, (second, _) in zip(unsure, again, strict=True):
+            first, attention = seen[row]
+            seen[row] = np.logaddexp(first, second) - np.float32(LOG_2), attention
         return seen
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
@@ -295,14 +290,17 @@ class Recognizer:
 
     def _place(self, reading: Reading, look: Look) -> Reading:
         """Add each character's focus, its frames' attention weighted by its posterior, and box."""
-        focuses, centres = [], []
-        for character in reading.characters:
+        if not reading.characters:
+            return reading
+        posterior = np.zeros((len(reading.characters), len(look.log_probs)), np.float32)  # (characters, T)
+        for row, character in zip(posterior, reading.characters, strict=True):
             start, end = character.frames
             classes = self._cases[character.text.lower()]
-            posterior = np.exp(look.log_probs[start:end, classes]).sum(axis=1) + 1e-9  # (frames,); never all zero
-            focus = np.tensordot(posterior, look.attention[start:end], axes=1)  # (h, T)
-            focuses.append((focus / focus.sum()).astype(np.float32))
-            centres.append(float(posterior @ (np.arange(start, end) + 0.5) / posterior.sum()))
+            row[start:end] = np.exp(look.log_probs[start:end, classes]).sum(axis=1) + 1e-9  # never all zero
+        posterior /= posterior.sum(axis=1, keepdims=True)
+        focuses = np.tensordot(posterior, look.attention, axes=1)  # (characters, h, T)
+        focuses /= focuses.sum(axis=(1, 2), keepdims=True)
+        centres = (posterior @ (np.arange(posterior.shape[1]) + 0.5)).tolist()
         characters = tuple(
             replace(character, focus=focus, box=_box(number, centres, focus, look.geometry))
             for number, (character, focus) in enumerate(zip(reading.characters, focuses, strict=True))
@@ -345,25 +343,21 @@ def _unsure(log_probs: Array) -> bool:
 
 def _close(log_probs: Array) -> bool:
     """Whether another text is so nearly as probable that rounding could decide between the two."""
-    return _unsure(log_probs) and lead(log_probs) < CLOSE
+    one_path = float(np.exp(log_probs.max(axis=1).sum()))  # all other texts share what its text leaves
+    return one_path < (1 - one_path) * math.exp(CLOSE) and lead(log_probs) < CLOSE
 
 
-def _blurred(prepared: Array) -> Array:
-    """A prepared picture (3, H, W), a little out of focus."""
-    return _channels_first(cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
+def _lower_negative(prepared: Array) -> Array:
+    """The negative of a prepared picture (3, H, W), lower, and filled up from its upper and lower edge.
 
-
-def _lower(prepared: Array) -> Array:
-    """A prepared picture (3, H, W), lower, and filled up from its upper and lower edge."""
+    Its frames lie where the picture's do.
+    """
     _, height, width = prepared.shape
     lower = round(LOWER * height)
-    shrunk = cv2.resize(prepared.transpose(1, 2, 0), (width, lower), interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(-prepared.transpose(1, 2, 0), (width, lower), interpolation=cv2.INTER_AREA)
     above = (height - lower) // 2
-    return _channels_first(cv2.copyMakeBorder(shrunk, above, height - lower - above, 0, 0, cv2.BORDER_REPLICATE))
-
-
-def _channels_first(picture: npt.NDArray[Any]) -> Array:
-    return np.ascontiguousarray(picture.transpose(2, 0, 1))
+    filled = cv2.copyMakeBorder(shrunk, above, height - lower - above, 0, 0, cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(filled.transpose(2, 0, 1))
 
 
 def _characters_read(reading: Reading) -> float:
