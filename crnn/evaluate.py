@@ -69,7 +69,7 @@ def on_drawn(reader: Recognizer, count: int, seed: int) -> OnDrawn:
     The texts of half of them are mixed-case letters, which `case` is measured on. `pointing` and `deletion` take the
     characters of texts that were read right.
     """
-    rng = np.random.default_rng(seed)
+    rng, hiding = np.random.default_rng(seed), np.random.default_rng([seed, 1])  # all readers get the same pictures
     right: dict[str, float] = {}
     cases, pointed, dropped = [], [], []
     for style in STYLES:
@@ -82,7 +82,7 @@ def on_drawn(reader: Recognizer, count: int, seed: int) -> OnDrawn:
                 cases += _cases_right(drawing.text, reading.text)
             if hits[number]:
                 pointed += _points(drawing, reading)
-                dropped += list(_drops(reader, rng, drawing, reading))
+                dropped += list(_drops(reader, hiding, drawing, reading))
     return OnDrawn(right, *(float(np.mean(values)) if values else None for values in (cases, pointed, dropped)))
 
 

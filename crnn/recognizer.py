@@ -36,8 +36,8 @@ WINDOW_BATCHES = 4  # so many batches are sorted by width together: little paddi
 BEAM = 10
 SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
 CLOSE = 0.15  # lead in log-probability that rounding could take away
-LOG_SURE, LOG_2 = math.log(SURE), math.log(2)
-LOWER = 0.75  # height of the negative that is looked at then, over the picture's
+LIKELY = 0.5  # what is then still less probable is looked at a third time
+LOWER, BLUR_PX = 0.75, 0.8  # height of the negative in the second look, over the picture's; sigma of that in the third
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
 
@@ -233,7 +233,7 @@ class Recognizer:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
         looks = self._look_at([one.whole for one in pictures], batch_size)
         for number, one in enumerate(pictures):
-            if one.lines and _unsure(looks[number].log_probs):
+            if one.lines and not _at_least(SURE, looks[number].log_probs):
                 lines = self._look_at(list(one.lines.values()), MOST)
                 looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
         return looks
@@ -253,17 +253,19 @@ class Recognizer:
         return [looks[number] for number in range(len(views))]
 
     def _see(self, prepared: list[Array], exact: bool = False) -> list[Seen]:
-        """What the network sees; where that is unsure, the probabilities are the mean of two looks.
+        """What the network sees; where that is unsure, the probabilities are the mean of two looks, or of three.
 
         What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
-        augmentation: Krizhevsky et al., 2012, section 4.1).
+        augmentation: Krizhevsky et al., 2012, section 4.1). The others are at changed negatives; neither change moves
+        the frames.
         """
         seen = self.model.infer(prepared, exact) if prepared else []
-        unsure = [row for row, (log_probs, _) in enumerate(seen) if _unsure(log_probs)]
-        again = self.model.infer([_lower_negative(prepared[row]) for row in unsure], exact) if unsure else []
-        for row, (second, _) in zip(unsure, again, strict=True):
-            first, attention = seen[row]
-            seen[row] = np.logaddexp(first, second) - np.float32(LOG_2), attention
+        for looks, (least, change) in enumerate(((SURE, _lower), (LIKELY, _blurred)), 1):
+            doubted = [row for row, (log_probs, _) in enumerate(seen) if not _at_least(least, log_probs)]
+            again = self.model.infer([-change(prepared[row]) for row in doubted], exact) if doubted else []
+            for row, (log_probs, _) in zip(doubted, again, strict=True):
+                before, attention = seen[row]
+                seen[row] = np.log((looks * np.exp(before) + np.exp(log_probs)) / (looks + 1)), attention
         return seen
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
@@ -333,12 +335,12 @@ def _box(number: int, centres: list[float], focus: Array, geometry: Geometry) ->
     )
 
 
-def _unsure(log_probs: Array) -> bool:
-    """Whether the best path's text is empty or less probable than `SURE`; log_probs is (T, C)."""
+def _at_least(probability: float, log_probs: Array) -> bool:
+    """Whether the best path has a text, and it is so probable; log_probs is (T, C)."""
     text = best_path(log_probs)
-    if text and log_probs.max(axis=1).sum() >= LOG_SURE:  # one path of the text alone is as probable
-        return False
-    return not text or text_log_probability(log_probs, text) < LOG_SURE
+    if text and log_probs.max(axis=1).sum() >= math.log(probability):  # one path of the text alone is as probable
+        return True
+    return bool(text) and text_log_probability(log_probs, text) >= math.log(probability)
 
 
 def _close(log_probs: Array) -> bool:
@@ -347,17 +349,22 @@ def _close(log_probs: Array) -> bool:
     return one_path < (1 - one_path) * math.exp(CLOSE) and lead(log_probs) < CLOSE
 
 
-def _lower_negative(prepared: Array) -> Array:
-    """The negative of a prepared picture (3, H, W), lower, and filled up from its upper and lower edge.
-
-    Its frames lie where the picture's do.
-    """
+def _lower(prepared: Array) -> Array:
+    """A prepared picture (3, H, W), lower, and filled up from its upper and lower edge."""
     _, height, width = prepared.shape
     lower = round(LOWER * height)
-    shrunk = cv2.resize(-prepared.transpose(1, 2, 0), (width, lower), interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(prepared.transpose(1, 2, 0), (width, lower), interpolation=cv2.INTER_AREA)
     above = (height - lower) // 2
-    filled = cv2.copyMakeBorder(shrunk, above, height - lower - above, 0, 0, cv2.BORDER_REPLICATE)
-    return np.ascontiguousarray(filled.transpose(2, 0, 1))
+    return _channels_first(cv2.copyMakeBorder(shrunk, above, height - lower - above, 0, 0, cv2.BORDER_REPLICATE))
+
+
+def _blurred(prepared: Array) -> Array:
+    """A prepared picture (3, H, W), a little out of focus."""
+    return _channels_first(cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
+
+
+def _channels_first(picture: npt.NDArray[Any]) -> Array:
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))
 
 
 def _characters_read(reading: Reading) -> float:
