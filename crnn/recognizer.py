@@ -233,7 +233,7 @@ class Recognizer:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
         looks = self._look_at([one.whole for one in pictures], batch_size)
         for number, one in enumerate(pictures):
-            if one.lines and not _at_least(SURE, looks[number].log_probs):
+            if one.lines and not _has_text(looks[number].log_probs, SURE):
                 lines = self._look_at(list(one.lines.values()), MOST)
                 looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
         return looks
@@ -261,7 +261,7 @@ class Recognizer:
         """
         seen = self.model.infer(prepared, exact) if prepared else []
         for looks, (least, change) in enumerate(((SURE, _lower), (LIKELY, _blurred)), 1):
-            doubted = [row for row, (log_probs, _) in enumerate(seen) if not _at_least(least, log_probs)]
+            doubted = [row for row, (log_probs, _) in enumerate(seen) if not _has_text(log_probs, least)]
             again = self.model.infer([-change(prepared[row]) for row in doubted], exact) if doubted else []
             for row, (log_probs, _) in zip(doubted, again, strict=True):
                 before, attention = seen[row]
@@ -335,12 +335,11 @@ def _box(number: int, centres: list[float], focus: Array, geometry: Geometry) ->
     )
 
 
-def _at_least(probability: float, log_probs: Array) -> bool:
-    """Whether the best path has a text, and it is so probable; log_probs is (T, C)."""
-    text = best_path(log_probs)
-    if text and log_probs.max(axis=1).sum() >= math.log(probability):  # one path of the text alone is as probable
-        return True
-    return bool(text) and text_log_probability(log_probs, text) >= math.log(probability)
+def _has_text(log_probs: Array, probability: float) -> bool:
+    """Whether the best path's text is not empty, and at least so probable; log_probs is (T, C)."""
+    text, least = best_path(log_probs), math.log(probability)
+    one_path = log_probs.max(axis=1).sum()  # no more probable than its text, and quicker to tell
+    return bool(text) and bool(one_path >= least or text_log_probability(log_probs, text) >= least)
 
 
 def _close(log_probs: Array) -> bool:
