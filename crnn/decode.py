@@ -372,30 +372,41 @@ def _lattice(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray
 def _text_scores(scores: Floats, texts: Sequence[Sequence[int]]) -> Floats:
     """log P of each text, (N,): the CTC forward pass over all texts at once."""
     states, skip = _lattice(texts)
+    ends = 2 * np.array([[len(text)] for text in texts]).T + [[1], [2]]  # rows of the last character, the closing blank
     columns = np.arange(len(texts))
-    ends = 2 * np.array([[len(text)] for text in texts]).T + [[1], [2]]  # the last character, the closing blank
     best = scores.max(axis=1, keepdims=True)
-    # P of all paths so far that end in each state, over P of the best path; two rows before the first are no states
-    ways = np.zeros((len(states) + 2, len(texts)))
+    total = _forward(np.exp(scores - best)[:, states], skip)[ends, columns].sum(axis=0)  # P over P of the best path
+    if total.min() > SMALLEST:
+        return np.asarray(np.log(total) + best.sum())
+    return np.asarray(np.logaddexp.reduce(_forward_in_logs(scores[:, states], skip)[ends, columns], axis=0))
+
+
+def _forward(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
+    """P of all paths that end in each state, (S + 2, N), of what each frame gives, (T, S, N).
+
+    The first two rows are no states; the second is where paths start from.
+    """
+    ways = np.zeros((len(skip) + 2, skip.shape[1]))
     ways[1] = 1.0
-    for frame in np.exp(scores - best)[:, states]:
+    for frame in emitted:
         moved = ways[:-2] * skip
         moved += ways[1:-1]
         ways[2:] += moved
         ways[2:] *= frame
         ways[1] = 0.0
-    total = ways[ends, columns].sum(axis=0)
-    if total.min() > SMALLEST:
-        return np.asarray(np.log(total) + best.sum())
+    return ways
 
-    ways = np.full(ways.shape, -np.inf)  # so improbable a text needs the longer way, in logarithms
+
+def _forward_in_logs(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
+    """As `_forward`, with logarithms in and out: slower, and right where doubles are too coarse."""
+    ways = np.full((len(skip) + 2, skip.shape[1]), -np.inf)
     ways[1] = 0.0
     no_skip = np.where(skip, 0.0, -np.inf)
-    for frame in scores[:, states]:
+    for frame in emitted:
         moved = np.logaddexp(ways[1:-1], ways[:-2] + no_skip)
         ways[2:] = np.logaddexp(ways[2:], moved) + frame
         ways[1] = -np.inf
-    return np.asarray(np.logaddexp.reduce(ways[ends, columns], axis=0))
+    return ways
 
 
 def _alignment(scores: Floats, ids: Sequence[int]) -> list[Frames]:
