@@ -14,7 +14,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -125,8 +125,9 @@ def beam_search(
         raise ValueError(f"A beam of {beam} came, expected at least 1.")
     scores = _checked(log_probs, charset)
     if ignore_case:
-        charset, group = _folding(charset)
-        scores = _merged(scores, group)
+        charset, groups = _folding(charset)
+        with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
+            scores = np.log(np.exp(scores) @ groups)
         allowed = None if allowed is None else "".join(map(_fold, allowed))
     if allowed is not None:
         forbidden = np.ones(len(charset), dtype=bool)
@@ -215,28 +216,20 @@ def _fold(character: str) -> str:
 
 
 @lru_cache
-def _folding(charset: Charset) -> tuple[Charset, NDArray[np.int64]]:
-    """The charset without case, and for each class of `charset` its class there, (C,)."""
+def _folding(charset: Charset) -> tuple[Charset, Floats]:
+    """The charset without case, and (C, its classes): 1 where a class of `charset` has become that one, else 0."""
     folded = Charset("".join(dict.fromkeys(map(_fold, charset.characters))))
-    return folded, np.array([BLANK, *folded.encode("".join(map(_fold, charset.characters)))])
+    becomes = [BLANK, *folded.encode("".join(map(_fold, charset.characters)))]
+    return folded, np.eye(len(folded))[becomes]
 
 
-def _merged(scores: Floats, group: NDArray[np.int64]) -> Floats:
-    """Classes of one group (C,) as one, their probabilities added: (T, C) -> (T, number of groups)."""
-    order = np.argsort(group, kind="stable")
-    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
-    with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
-        merged: Floats = np.log(np.add.reduceat(np.exp(scores[:, order]), starts, axis=1))
-    return merged
-
-
-def _best_path(scores: Floats, group: NDArray[np.int64]) -> list[tuple[int, Frames]]:
-    """Class id and frames of each character on the best path over groups of classes (C,)."""
+def _best_path(scores: Floats, groups: Floats) -> list[tuple[int, Frames]]:
+    """Class id and frames of each character on the best path over groups of classes, (C, G) as of `_folding`."""
+    probabilities = np.exp(scores)
     characters = []
-    for label, (start, end) in _runs(_merged(scores, group)):
-        members = np.flatnonzero(group == label)
-        posterior = np.exp(scores[start:end, members]).sum(axis=0)
-        characters.append((int(members[posterior.argmax()]), (start, end)))
+    for label, (start, end) in _runs(probabilities @ groups):
+        posterior = probabilities[start:end].sum(axis=0) * groups[:, label]
+        characters.append((int(posterior.argmax()), (start, end)))
     return characters
 
 
@@ -388,12 +381,14 @@ def _forward(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
     """
     ways = np.zeros((len(skip) + 2, skip.shape[1]))
     ways[1] = 1.0
+    two_before, before, here = ways[:-2], ways[1:-1], ways[2:]
+    may_skip, moved = skip.astype(float), np.empty_like(here)
     for frame in emitted:
-        moved = ways[:-2] * skip
-        moved += ways[1:-1]
-        ways[2:] += moved
-        ways[2:] *= frame
-        ways[1] = 0.0
+        np.multiply(two_before, may_skip, out=moved)
+        moved += before
+        here += moved
+        here *= frame
+        before[0] = 0.0
     return ways
 
 
@@ -443,18 +438,21 @@ def _characters(
     A character's confidence is its posterior given the rest of the text: P(text) over the sum of P(text with another
     character here). Compared are the few characters with the best posterior in its frames: the others' share is tiny.
     """
-    choices = []
-    for class_id, (start, end) in zip(ids, spans, strict=True):
-        peaks = scores[start:end, 1:].max(axis=0)
-        rivals = [int(rival) + 1 for rival in np.argsort(-peaks)[:CANDIDATES] if peaks[rival] >= peaks.max() + UNLIKELY]
-        choices.append(list(dict.fromkeys([class_id, *rivals])))
+    letters = scores[:, BLANK + 1 :]
+    peaks = np.array([letters[start:end].max(axis=0) for start, end in spans]).reshape(len(ids), letters.shape[1])
+    ranking = (np.argsort(-peaks, axis=1)[:, :CANDIDATES] + BLANK + 1).tolist()
+    likely = (peaks >= peaks.max(axis=1, keepdims=True) + UNLIKELY).sum(axis=1).tolist()
+    choices = [
+        list(dict.fromkeys([class_id, *ranked[:count]]))
+        for class_id, ranked, count in zip(ids, ranking, likely, strict=True)
+    ]
     texts = [[*ids[:place], choice, *ids[place + 1 :]] for place in range(len(ids)) for choice in choices[place]]
     score, *chances = _text_scores(scores, [ids, *texts]).tolist()
 
     characters = []
     for span, choice in zip(spans, choices, strict=True):
         weights, chances = chances[: len(choice)], chances[len(choice) :]
-        total = np.logaddexp.reduce(weights)
+        total = reduce(_log_add, weights)
         read, *others = (
             Alternative(charset.decode([class_id]), _probability(weight - total))
             for class_id, weight in zip(choice, weights, strict=True)

@@ -245,28 +245,30 @@ class Recognizer:
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
             prepared = [views[number][0] for number in numbers]
-            seen = self._see(prepared)
-            close = [row for row, (log_probs, _) in enumerate(seen) if self.model.rounds and _close(log_probs)]
-            for row, one in zip(close, self._see([prepared[row] for row in close], exact=True), strict=True):
+            seen, unsure = self._see(prepared)
+            close = [row for row in unsure if self.model.rounds and _close(seen[row][0])]
+            exact, _ = self._see([prepared[row] for row in close], exact=True)
+            for row, one in zip(close, exact, strict=True):
                 seen[row] = one
             looks.update((number, Look(*seen[row], views[number][1])) for row, number in enumerate(numbers))
         return [looks[number] for number in range(len(views))]
 
-    def _see(self, prepared: list[Array], exact: bool = False) -> list[Seen]:
-        """What the network sees; where that is unsure, the probabilities are the mean of two looks, or of three.
+    def _see(self, prepared: list[Array], exact: bool = False) -> tuple[list[Seen], list[int]]:
+        """What the network sees, and where one look is unsure; there the probabilities are the mean of two, or of three.
 
         What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
         augmentation: Krizhevsky et al., 2012, section 4.1). The others are at changed negatives; neither change moves
         the frames.
         """
         seen = self.model.infer(prepared, exact) if prepared else []
-        for looks, (least, change) in enumerate(((SURE, _lower), (LIKELY, _blurred)), 1):
-            doubted = [row for row, (log_probs, _) in enumerate(seen) if not _has_text(log_probs, least)]
+        unsure = doubted = [row for row, (log_probs, _) in enumerate(seen) if not _has_text(log_probs, SURE)]
+        for looks, change in enumerate((_lower, _blurred), 1):
             again = self.model.infer([-change(prepared[row]) for row in doubted], exact) if doubted else []
             for row, (log_probs, _) in zip(doubted, again, strict=True):
                 before, attention = seen[row]
                 seen[row] = np.log((looks * np.exp(before) + np.exp(log_probs)) / (looks + 1)), attention
-        return seen
+            doubted = [row for row in doubted if not _has_text(seen[row][0], LIKELY)]
+        return seen, unsure
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
@@ -294,45 +296,46 @@ class Recognizer:
         """Add each character's focus, its frames' attention weighted by its posterior, and box."""
         if not reading.characters:
             return reading
-        posterior = np.zeros((len(reading.characters), len(look.log_probs)), np.float32)  # (characters, T)
+        probabilities, frames = np.exp(look.log_probs), len(look.log_probs)
+        posterior = np.zeros((len(reading.characters), frames), np.float32)
         for row, character in zip(posterior, reading.characters, strict=True):
             start, end = character.frames
             classes = self._cases[character.text.lower()]
-            row[start:end] = np.exp(look.log_probs[start:end, classes]).sum(axis=1) + 1e-9  # never all zero
+            row[start:end] = probabilities[start:end, classes].sum(axis=1) + 1e-9  # never all zero
         posterior /= posterior.sum(axis=1, keepdims=True)
-        focuses = np.tensordot(posterior, look.attention, axes=1)  # (characters, h, T)
+        focuses = (posterior @ look.attention.reshape(frames, -1)).reshape(len(posterior), -1, frames)
         focuses /= focuses.sum(axis=(1, 2), keepdims=True)
-        centres = (posterior @ (np.arange(posterior.shape[1]) + 0.5)).tolist()
+        boxes = _boxes(posterior @ (np.arange(frames) + 0.5), focuses, look.geometry)
         characters = tuple(
-            replace(character, focus=focus, box=_box(number, centres, focus, look.geometry))
-            for number, (character, focus) in enumerate(zip(reading.characters, focuses, strict=True))
+            replace(character, focus=focus, box=box)
+            for character, focus, box in zip(reading.characters, focuses, boxes, strict=True)
         )
         return replace(reading, characters=characters)
 
 
-def _box(number: int, centres: list[float], focus: Array, geometry: Geometry) -> tuple[float, float, float, float]:
-    """Where a character stands, as x0, y0, x1, y1 in px of the picture.
+def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> list[tuple[float, float, float, float]]:
+    """Where each character stands, as x0, y0, x1, y1 in px of the picture.
 
-    The network learns no boxes; this one follows from what it does give. Left and right lie midway to the
-    neighbours' centres (for the outermost as far away as on the inner side; for a single one, where its focus ends).
-    Top and bottom hold `EXTENT` of the focus.
+    The network learns no boxes; these follow from what it does give. Left and right lie midway to the neighbours'
+    centres (for the outermost as far away as on the inner side; for a single one, where its focus ends). Top and bottom
+    hold `EXTENT` of the focus.
+
+    Args:
+        centres: (characters,), in frames.
+        focuses: (characters, h, T).
     """
-    centre = centres[number]
-    before = centre - centres[number - 1] if number else None
-    after = centres[number + 1] - centre if number + 1 < len(centres) else None
-    if before is None and after is None:
-        left, right = _extent(focus.sum(axis=0))
+    if len(centres) == 1:
+        sides = _extents(focuses.sum(axis=1))
     else:
-        left = centre - (after if before is None else before) / 2  # type: ignore[operator]
-        right = centre + (before if after is None else after) / 2  # type: ignore[operator]
-    top, bottom = _extent(focus.sum(axis=1))
-    px_a_row = geometry.height / focus.shape[0]
-    return (
-        max(geometry.frame_to_x(left), 0.0),
-        top * px_a_row,
-        min(geometry.frame_to_x(right), float(geometry.width)),
-        bottom * px_a_row,
-    )
+        midway = (centres[1:] + centres[:-1]) / 2
+        edges = [2 * centres[0] - midway[0], *midway, 2 * centres[-1] - midway[-1]]
+        sides = np.stack([edges[:-1], edges[1:]], axis=1)
+    sides = np.clip(geometry.frame_to_x(1) * sides, 0.0, geometry.width)
+    ends = geometry.height / focuses.shape[1] * _extents(focuses.sum(axis=2))
+    return [
+        (left, top, right, bottom)
+        for (left, right), (top, bottom) in zip(sides.tolist(), ends.tolist(), strict=True)
+    ]
 
 
 def _has_text(log_probs: Array, probability: float) -> bool:
@@ -387,12 +390,14 @@ def _moved(reading: Reading, box: Box, whole: Geometry) -> Reading:
     return replace(reading, characters=tuple(characters), box=box)
 
 
-def _extent(mass: Array) -> tuple[float, float]:
-    """From where to where along an axis of cells the middle `EXTENT` of their mass lies, in cells, interpolated."""
-    edges = np.concatenate([[0.0], np.cumsum(mass) / mass.sum()])
-    tail = (1 - EXTENT) / 2
-    start, end = np.interp([tail, 1 - tail], edges, np.arange(len(edges)))
-    return float(start), float(end)
+def _extents(mass: Array) -> npt.NDArray[np.float64]:
+    """From where to where in each row of cells (N, cells) the middle `EXTENT` of its mass lies, (N, 2), interpolated."""
+    share = mass / mass.sum(axis=1, keepdims=True, dtype=np.float64)
+    edges = np.cumsum(share, axis=1)
+    levels = np.array([(1 - EXTENT) / 2, (1 + EXTENT) / 2])
+    cells = (edges[:, :, None] < levels).sum(axis=1)  # (N, 2): in these the levels are reached
+    rows = np.arange(len(mass))[:, None]
+    return np.asarray(cells + 1 - (edges[rows, cells] - levels) / share[rows, cells])
 
 
 def _bounds(length: Length | None) -> tuple[int, int] | None:
