@@ -1,6 +1,7 @@
 """The network of :mod:`crnn.model` on a CPU: the same weights, run by OpenVINO, without torch.
 
-OpenVINO computes in bfloat16 where the CPU multiplies it faster, else in float32. Letters in the shape comments as in
+OpenVINO computes in bfloat16 where the CPU multiplies it faster, and then multiplies 8-bit integers in the widest
+convolutions; else in float32. Letters in the shape comments as in
 :mod:`crnn.model`: N pictures, H x W px, D channels, h x w cells, T frames (T = w), C classes.
 """
 
@@ -33,6 +34,8 @@ Requests = SimpleQueue[ov.InferRequest]  # idle ones, each for a thread
 
 FLOAT32, BFLOAT16 = "f32", "bf16"  # as OpenVINO names them
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
+EIGHT_BITS = (2, 3)  # stages that hold more than half of all multiplications, and whose rounding does least
+SPREAD = 6  # standard deviations above its mean that a channel is expected to reach
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
 UNSEEN = -1e9  # score of a cell that lies too far away
 GATES = (1, 0, 2, 3)  # torch's LSTM has input, forget, cell, output; OpenVINO's forget, input, cell, output
@@ -60,7 +63,7 @@ class Engine:
         """Compile the network. Raises KeyError or RuntimeError where the weights are another network's."""
         self.config = config
         self.streams = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self._network = network(config, weights)
+        self._weights = weights
         quickest = precision(ov.Core())
         self.rounds = quickest != FLOAT32
         self._requests = self._compile(quickest)
@@ -72,9 +75,10 @@ class Engine:
 
     def _compile(self, numbers: str) -> Requests:
         """The network in numbers of this precision, once for each core."""
+        model = network(self.config, self._weights, () if numbers == FLOAT32 else EIGHT_BITS)
         options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
         # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
-        compiled = ov.Core().compile_model(self._network, "CPU", options | {"NUM_STREAMS": self.streams})
+        compiled = ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams})
         requests: Requests = SimpleQueue()
         for _ in range(self.streams):
             requests.put(compiled.create_infer_request())
@@ -114,14 +118,19 @@ def precision(core: ov.Core) -> str:
     return BFLOAT16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else FLOAT32
 
 
-def network(config: Config, weights: Weights) -> ov.Model:
+def network(config: Config, weights: Weights, eight_bits: Sequence[int] = ()) -> ov.Model:
     """The network, (N, 3, H, W) -> log-probabilities (N, T, C) and attention (N, T, h, T); norms are folded.
+
+    Args:
+        config: its shape.
+        weights: what it has learnt.
+        eight_bits: the backbone's stages that multiply 8-bit integers.
 
     Raises:
         KeyError, RuntimeError: the weights are another network's.
     """
     pixel_values = ops.parameter([-1, 3, config.height, -1], np.float32)
-    features = _backbone(pixel_values, config, weights)  # (N, D, h, w)
+    features = _backbone(pixel_values, config, weights, eight_bits)  # (N, D, h, w)
     context, attention = _attention(features, config, weights)  # (N, T, D), (N, T, h, w)
     sequence = _lstm(context, config, weights)  # (N, T, 2 * lstm_size)
     logits = _linear(ops.concat([sequence, context], 2), weights, "head")
@@ -130,20 +139,36 @@ def network(config: Config, weights: Weights) -> ov.Model:
     return ov.Model([ops.log_softmax(logits, -1), attention], [pixel_values], "crnn")
 
 
-def _backbone(x: Any, config: Config, weights: Weights) -> Any:
+def _backbone(x: Any, config: Config, weights: Weights, eight_bits: Sequence[int]) -> Any:
     """Stem and residual stages, (N, 3, H, W) -> (N, D, h, w)."""
     x = ops.relu(_convolution(x, weights, "backbone.stem", "backbone.norm", (2, 2)))
-    number = 0
-    for count, first in zip(config.blocks, STRIDES, strict=True):
+    number, norms = 0, ["backbone.norm"]  # those whose sum x is, before the relu
+    for stage, (count, first) in enumerate(zip(config.blocks, STRIDES, strict=True)):
         for stride in [first] + [(1, 1)] * (count - 1):
             block = f"backbone.blocks.{number}"
-            y = ops.relu(_convolution(x, weights, f"{block}.conv1", f"{block}.norm1", stride))
-            y = _convolution(y, weights, f"{block}.conv2", f"{block}.norm2", (1, 1))
+            inner, outer = f"{block}.norm1", [f"{block}.norm2"]
+            most = within = None
+            if stage in eight_bits:
+                most, within = _most(weights, norms), _most(weights, [inner])
+            y = ops.relu(_convolution(x, weights, f"{block}.conv1", inner, stride, most))
+            y = _convolution(y, weights, f"{block}.conv2", outer[0], (1, 1), within)
             if f"{block}.shortcut.0.weight" in weights:
-                x = _convolution(x, weights, f"{block}.shortcut.0", f"{block}.shortcut.1", stride)
-            x = ops.relu(ops.add(y, x))
+                x, norms = _convolution(x, weights, f"{block}.shortcut.0", f"{block}.shortcut.1", stride, most), []
+                outer.append(f"{block}.shortcut.1")
+            x, norms = ops.relu(ops.add(y, x)), norms + outer
             number += 1
     return x
+
+
+def _most(weights: Weights, norms: Sequence[str]) -> float:
+    """About the most that the sum of these norms' outputs reaches in any channel.
+
+    A norm's output has the mean and the standard deviation that it has learnt, so no pictures are needed to tell
+    (Nagel et al., 2019, Data-Free Quantization, section 4.2).
+    """
+    mean = sum(weights[f"{norm}.bias"] for norm in norms)
+    deviation = np.sqrt(sum(weights[f"{norm}.weight"] ** 2 for norm in norms))
+    return float(np.max(mean + SPREAD * deviation))
 
 
 def _attention(features: Any, config: Config, weights: Weights) -> tuple[Any, Any]:
@@ -191,14 +216,31 @@ def _lstm(context: Any, config: Config, weights: Weights) -> Any:
     return _reshape(ops.transpose(lstm.output(0), _integers(0, 2, 1, 3)), 0, 0, -1)
 
 
-def _convolution(x: Any, weights: Weights, name: str, norm: str, stride: tuple[int, int]) -> Any:
-    """A convolution that keeps the size, but for its stride, and its batch norm in one."""
+def _convolution(
+    x: Any, weights: Weights, name: str, norm: str, stride: tuple[int, int], most: float | None = None
+) -> Any:
+    """A convolution that keeps the size, but for its stride, and its batch norm in one.
+
+    With a `most` it multiplies 8-bit integers: x, of 0 to so much, in 256 steps, and the kernel of each channel.
+    """
     kernel = weights[f"{name}.weight"]
     scale = weights[f"{norm}.weight"] / np.sqrt(weights[f"{norm}.running_var"] + NORM_EPSILON)
     shift = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
+    kernel = kernel * scale[:, None, None, None]
+    multiplied = _constant(kernel)
+    if most is not None:
+        x = _in_steps(x, 0.0, most, 256)
+        largest = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True)
+        multiplied = _in_steps(multiplied, -largest, largest, 255)
     padding = [kernel.shape[2] // 2] * 2
-    y = ops.convolution(x, _constant(kernel * scale[:, None, None, None]), list(stride), padding, padding, [1, 1])
+    y = ops.convolution(x, multiplied, list(stride), padding, padding, [1, 1])
     return ops.add(y, _constant(shift[None, :, None, None]))
+
+
+def _in_steps(x: Any, low: npt.ArrayLike, high: npt.ArrayLike, levels: int) -> Any:
+    """x rounded to so many levels from low to high, which OpenVINO keeps as 8-bit integers."""
+    ends = _constant(low), _constant(high)
+    return ops.fake_quantize(x, *ends, *ends, levels)
 
 
 def _linear(x: Any, weights: Weights, name: str) -> Any:
