@@ -64,7 +64,8 @@ def _enlarge(picture: Picture) -> Picture:
         size = (max(1, round(columns / shrink)), max(1, round(rows / shrink)))
         return cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
     times = max(1, min(round(WIDTH_PX / columns), LARGEST_PX[1] // rows))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
+    size = (columns * times, rows * times)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
 
 
 def _blend(enlarged: Picture, shown: list[tuple[int, Character]]) -> Picture:
@@ -80,11 +81,10 @@ def _blend(enlarged: Picture, shown: list[tuple[int, Character]]) -> Picture:
             tinted += strength * np.array(colour(index), np.float32)
             total += strength
             highest = np.maximum(highest, strength)
-    alpha = STRENGTH * highest
-    tint = tinted / np.maximum(total, 1e-6) * alpha  # where maps overlap: their colours in proportion
-    layer = cv2.resize(np.concatenate([tint, 1 - alpha], axis=2), (columns, rows), interpolation=cv2.INTER_LINEAR)
-    grey = cv2.cvtColor(enlarged, cv2.COLOR_RGB2GRAY)[..., None]
-    return cv2.convertScaleAbs(grey * layer[..., 3:] + layer[..., :3]).astype(np.uint8)
+    tint = (tinted / np.maximum(total, 1e-6)).astype(np.uint8)  # where maps overlap: their colours in proportion
+    tint, alpha = (cv2.resize(one, (columns, rows), interpolation=cv2.INTER_LINEAR) for one in (tint, STRENGTH * highest))
+    grey = cv2.cvtColor(cv2.cvtColor(enlarged, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.blendLinear(tint, grey, alpha, 1 - alpha).astype(np.uint8)
 
 
 def _spread(focus: Map, columns: int, rows: int) -> Map:
