@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -30,11 +29,10 @@ import openvino.opset13 as ops  # noqa: E402
 Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Array]  # as named in model.safetensors
 
-Requests = SimpleQueue[ov.InferRequest]  # idle ones, each for a thread
-
 FLOAT32, BFLOAT16 = "f32", "bf16"  # as OpenVINO names them
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
 EIGHT_BITS = (2, 3)  # stages that hold more than half of all multiplications, and whose rounding does least
+AHEAD = 8  # pictures that wait for a core or are computed, for each core
 SPREAD = 6  # standard deviations above its mean that a channel is expected to reach
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
 UNSEEN = -1e9  # score of a cell that lies too far away
@@ -66,23 +64,18 @@ class Engine:
         self._weights = weights
         quickest = precision(ov.Core())
         self.rounds = quickest != FLOAT32
-        self._requests = self._compile(quickest)
-        self._pool = ThreadPoolExecutor(self.streams, thread_name_prefix="engine")
+        self._quick = self._compile(quickest)
 
     @cached_property
-    def _exact_requests(self) -> Requests:
-        return self._compile(FLOAT32) if self.rounds else self._requests
+    def _exact(self) -> ov.CompiledModel:
+        return self._compile(FLOAT32) if self.rounds else self._quick
 
-    def _compile(self, numbers: str) -> Requests:
+    def _compile(self, numbers: str) -> ov.CompiledModel:
         """The network in numbers of this precision, once for each core."""
         model = network(self.config, self._weights, () if numbers == FLOAT32 else EIGHT_BITS)
         options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
         # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
-        compiled = ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams})
-        requests: Requests = SimpleQueue()
-        for _ in range(self.streams):
-            requests.put(compiled.create_infer_request())
-        return requests
+        return ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams})
 
     @classmethod
     def from_folder(cls, folder: Path) -> Engine:
@@ -98,18 +91,24 @@ class Engine:
             prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
             exact: compute in float32, which takes up to twice as long; compiled at the first such call.
         """
-        run = partial(_run, self._exact_requests if exact else self._requests)
-        return [run(prepared[0])] if len(prepared) == 1 else list(self._pool.map(run, prepared))
+        compiled = self._exact if exact else self._quick
+        seen: list[tuple[Array, Array]] = []
+        running: deque[ov.InferRequest] = deque()
+        for picture in prepared:  # handed over ahead, so that no core waits for Python
+            if len(running) < self.streams * AHEAD:
+                request = compiled.create_infer_request()
+            else:
+                request = running.popleft()
+                seen.append(_seen(request))
+            request.start_async({0: picture[None]}, share_inputs=True)
+            running.append(request)
+        return seen + [_seen(request) for request in running]
 
 
-def _run(requests: Requests, picture: Array) -> tuple[Array, Array]:
-    """Log-probabilities (T, C) and attention (T, h, T) of one picture, as soon as a core is free."""
-    request = requests.get()
-    try:
-        request.infer({0: picture[None]}, share_inputs=True)
-        log_probs, attention = (np.array(request.get_output_tensor(number).data[0]) for number in range(2))
-    finally:
-        requests.put(request)
+def _seen(request: ov.InferRequest) -> tuple[Array, Array]:
+    """Log-probabilities (T, C) and attention (T, h, T) of one picture, as soon as they are there."""
+    request.wait()
+    log_probs, attention = (np.array(request.get_output_tensor(number).data[0]) for number in range(2))
     return log_probs, attention
 
 

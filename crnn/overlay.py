@@ -81,8 +81,8 @@ def _blend(enlarged: Picture, shown: list[tuple[int, Character]]) -> Picture:
             tinted += strength * np.array(colour(index), np.float32)
             total += strength
             highest = np.maximum(highest, strength)
-    tint = (tinted / np.maximum(total, 1e-6)).astype(np.uint8)  # where maps overlap: their colours in proportion
-    tint, alpha = (cv2.resize(one, (columns, rows), interpolation=cv2.INTER_LINEAR) for one in (tint, STRENGTH * highest))
+    mixed = (tinted / np.maximum(total, 1e-6)).astype(np.uint8)  # where maps overlap: their colours in proportion
+    tint, alpha = (cv2.resize(one, (columns, rows)) for one in (mixed, STRENGTH * highest))
     grey = cv2.cvtColor(cv2.cvtColor(enlarged, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.blendLinear(tint, grey, alpha, 1 - alpha).astype(np.uint8)
 

@@ -254,7 +254,7 @@ class Recognizer:
         return [looks[number] for number in range(len(views))]
 
     def _see(self, prepared: list[Array], exact: bool = False) -> tuple[list[Seen], list[int]]:
-        """What the network sees, and where one look is unsure; there the probabilities are the mean of two, or of three.
+        """What the network sees, and where one look is unsure: there the probabilities are the mean of two, or three.
 
         What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
         augmentation: Krizhevsky et al., 2012, section 4.1). The others are at changed negatives; neither change moves
@@ -323,6 +323,7 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     Args:
         centres: (characters,), in frames.
         focuses: (characters, h, T).
+        geometry: of the picture.
     """
     if len(centres) == 1:
         sides = _extents(focuses.sum(axis=1))
@@ -333,8 +334,7 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     sides = np.clip(geometry.frame_to_x(1) * sides, 0.0, geometry.width)
     ends = geometry.height / focuses.shape[1] * _extents(focuses.sum(axis=2))
     return [
-        (left, top, right, bottom)
-        for (left, right), (top, bottom) in zip(sides.tolist(), ends.tolist(), strict=True)
+        (left, top, right, bottom) for (left, right), (top, bottom) in zip(sides.tolist(), ends.tolist(), strict=True)
     ]
 
 
@@ -391,7 +391,7 @@ def _moved(reading: Reading, box: Box, whole: Geometry) -> Reading:
 
 
 def _extents(mass: Array) -> npt.NDArray[np.float64]:
-    """From where to where in each row of cells (N, cells) the middle `EXTENT` of its mass lies, (N, 2), interpolated."""
+    """From where to where the middle `EXTENT` of each row's mass (N, cells) lies, in cells, (N, 2), interpolated."""
     share = mass / mass.sum(axis=1, keepdims=True, dtype=np.float64)
     edges = np.cumsum(share, axis=1)
     levels = np.array([(1 - EXTENT) / 2, (1 + EXTENT) / 2])
