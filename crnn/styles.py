@@ -22,8 +22,6 @@ ALPHABETS = {
     (NAMED["letters"], 3, 8): 1.0,
 }
 WORD_SHARE = 0.12  # of texts are pronounceable words
-NARROW = "IJLTfijlrt17"  # beside a wide neighbour they are easily missed, and a stroke easily taken for one
-NARROW_SHARE = 0.25  # of codes have a narrow character in about two places of five
 
 
 @dataclass(frozen=True)
@@ -90,8 +88,8 @@ STYLES: dict[str, Style] = {
     "leaning": Style(share=1.5, corners=0.2, rotation=28, scale=(0.8, 1.25), gap=(-0.22, 0.2), cap=(0.45, 0.8),
                      mixed_fonts=0.2, strike={"arcs": 0.4, "specks": 0.3}, over={"arcs": 0.3, "specks": 0.3},
                      finishes={"smooth": 0.6, "jpeg": 0.3, "contrast": 0.2}),
-    "warped": Style(share=7, mixed_fonts=0.4, corners=0.25, rotation=30, scale=(0.85, 1.25), gap=(-0.25, 0.2),
-                    cap=(0.5, 0.95), over={"arcs": 0.6, "specks": 0.7}, finishes={"smooth": 0.6, "jpeg": 0.25},
+    "warped": Style(share=7, corners=0.25, rotation=30, scale=(0.85, 1.25), gap=(-0.25, 0.2), cap=(0.5, 0.95),
+                    over={"arcs": 0.6, "specks": 0.7}, finishes={"smooth": 0.6, "jpeg": 0.25},
                     faint=0.7, opacity=(0.25, 1.0), own_colour=0.8),
     "struck": Style(share=1.5, rotation=12, lift=0.1,
                     strike={"lines": 0.4, "long_lines": 0.4, "waves": 0.3, "curves": 0.2, "tapered": 0.4},

@@ -18,7 +18,7 @@ from numpy.random import Generator
 from crnn import effects
 from crnn.charset import NAMED
 from crnn.fonts import CAP, Font, Glyph, find_bitmap_fonts, find_fonts, glyph, pixel_glyph
-from crnn.styles import ALPHABETS, MIX_SHARE, NARROW, NARROW_SHARE, STYLES, WORD_SHARE, Odds, Style
+from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
 
 CELL_SHARE = 0.25  # of lines stand in cells of equal width, so that an I or J is far from its neighbours
 CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture
@@ -88,11 +88,7 @@ def random_text(rng: Generator) -> str:
         return (word, word.upper(), word.capitalize())[rng.integers(0, 3)][: rng.integers(3, 10)]
     characters, shortest, longest = _pick(rng, ALPHABETS)
     ids = rng.integers(0, len(characters), rng.integers(shortest, longest, endpoint=True))
-    code = [characters[i] for i in ids]
-    narrow = [character for character in characters if character in NARROW]
-    if rng.random() < NARROW_SHARE:
-        code = [narrow[rng.integers(0, len(narrow))] if rng.random() < 0.4 else character for character in code]
-    return "".join(code)
+    return "".join(characters[i] for i in ids)
 
 
 def _choose_style(rng: Generator, name: str | None) -> tuple[str, Style]:
@@ -175,7 +171,7 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
 def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list[tuple[_Patch, float]]:
     """Each glyph scaled, turned, lifted and pulled at its corners, with the pen at 0; and its advance in px."""
     n = len(glyphs)
-    squeeze = rng.uniform(0.6, 1.2) if rng.random() < 0.3 else 1.0
+    squeeze = rng.uniform(0.75, 1.2) if rng.random() < 0.3 else 1.0
     interpolation = cv2.INTER_NEAREST if rng.random() < 0.08 else cv2.INTER_LINEAR
     scale = cap / CAP * rng.uniform(*style.scale, (n, 2)) * (squeeze, 1.0)  # (n, 2): across, upright
     size = np.array([bitmap.mask.shape[::-1] for bitmap in glyphs])  # (n, 2): width, height
