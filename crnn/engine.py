@@ -1,8 +1,8 @@
 """The network of :mod:`crnn.model` on a CPU: the same weights, run by OpenVINO, without torch.
 
 OpenVINO computes in bfloat16 where the CPU multiplies it faster, and then multiplies 8-bit integers in the widest
-convolutions; else in float32. Letters in the shape comments as in
-:mod:`crnn.model`: N pictures, H x W px, D channels, h x w cells, T frames (T = w), C classes.
+convolutions; else in float32. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W px,
+D channels, h x w cells, T frames (T = w), C classes.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in cr
 EIGHT_BITS = (2, 3)  # stages that hold more than half of all multiplications, and whose rounding does least
 AHEAD = 8  # pictures that wait for a core or are computed, for each core
 SPREAD = 6  # standard deviations above its mean that a channel is expected to reach
+TINY = 1e-12  # a kernel of zeros has steps, too
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
 UNSEEN = -1e9  # score of a cell that lies too far away
 GATES = (1, 0, 2, 3)  # torch's LSTM has input, forget, cell, output; OpenVINO's forget, input, cell, output
@@ -229,7 +230,7 @@ def _convolution(
     multiplied = _constant(kernel)
     if most is not None:
         x = _in_steps(x, 0.0, most, 256)
-        largest = np.abs(kernel).max(axis=(1, 2, 3), keepdims=True)
+        largest = np.maximum(np.abs(kernel).max(axis=(1, 2, 3), keepdims=True), TINY)
         multiplied = _in_steps(multiplied, -largest, largest, 255)
     padding = [kernel.shape[2] // 2] * 2
     y = ops.convolution(x, multiplied, list(stride), padding, padding, [1, 1])

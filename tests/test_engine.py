@@ -53,6 +53,21 @@ def test_rounding_moves_probabilities_little(word_picture: Callable[..., np.ndar
         assert np.allclose(attention, exact_attention, atol=ROUNDING)
 
 
+def test_the_range_of_a_channel_is_told_by_its_norms() -> None:
+    weights = {"a.bias": np.array([0.0, 1.0]), "a.weight": np.array([3.0, -2.0])}
+    weights |= {"b.bias": np.array([0.5, 5.0]), "b.weight": np.array([4.0, 0.0])}
+    assert engine._most(weights, ["a"]) == engine.SPREAD * 3
+    assert engine._most(weights, ["a", "b"]) == 0.5 + engine.SPREAD * 5
+
+
+def test_a_kernel_of_zeros_is_multiplied_as_8_bit_integers_too() -> None:
+    here = Engine.from_folder(SHIPPED)
+    weights = {name: array.copy() for name, array in here._weights.items()}
+    weights["backbone.blocks.3.conv1.weight"][0] = 0.0
+    ((log_probs, _),) = Engine(here.config, weights).infer(noise([64]))
+    assert np.isfinite(log_probs).all()
+
+
 def test_no_pictures_are_no_work(tiny_checkpoint: Path) -> None:
     assert Engine.from_folder(tiny_checkpoint).infer([]) == []
 
