@@ -261,13 +261,19 @@ class Recognizer:
         the frames.
         """
         seen = self.model.infer(prepared, exact) if prepared else []
-        unsure = doubted = [row for row, (log_probs, _) in enumerate(seen) if not _has_text(log_probs, SURE)]
-        for looks, change in enumerate((_lower, _blurred), 1):
-            again = self.model.infer([-change(prepared[row]) for row in doubted], exact) if doubted else []
-            for row, (log_probs, _) in zip(doubted, again, strict=True):
+
+        def less_than(probability: float, rows: Iterable[int]) -> list[int]:
+            return [row for row in rows if not _has_text(seen[row][0], probability)]
+
+        def look_again(rows: list[int], change: Callable[[Array], Array], looks: int) -> None:
+            again = self.model.infer([-change(prepared[row]) for row in rows], exact) if rows else []
+            for row, (log_probs, _) in zip(rows, again, strict=True):
                 before, attention = seen[row]
                 seen[row] = np.log((looks * np.exp(before) + np.exp(log_probs)) / (looks + 1)), attention
-            doubted = [row for row in doubted if not _has_text(seen[row][0], LIKELY)]
+
+        unsure = less_than(SURE, range(len(seen)))
+        look_again(unsure, _lower, looks=1)
+        look_again(less_than(LIKELY, unsure), _blurred, looks=2)
         return seen, unsure
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
