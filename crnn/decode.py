@@ -312,27 +312,56 @@ def _constraint_score(scores: Floats, length: tuple[int, int] | None) -> float:
     shortest, longest = length or (0, frames)
     if not 0 <= shortest <= longest:
         raise ValueError(f"The length {shortest}-{longest} was asked for, expected 0 <= shortest <= longest: mend it.")
-    each_frame = np.logaddexp.reduce(scores, axis=1)
-    lengths = _length_scores(scores, min(longest, frames))[shortest:] if length else each_frame.sum(keepdims=True)
-    if not np.isfinite(lengths).any():
+    best, score = scores.max(axis=1, keepdims=True), -math.inf
+    if np.isfinite(best).all():  # else a frame has forbidden classes alone
+        probabilities = np.exp(scores - best)
+        allowed = probabilities.sum(axis=1, keepdims=True)
+        score = best.sum() + np.log(allowed).sum()
+        if length:
+            shares = _length_shares(probabilities / allowed, min(longest, frames))[shortest:]
+            if shares.sum() > SMALLEST:
+                score += np.log(shares.sum())
+            else:
+                scores_of_lengths = _length_scores(probabilities / allowed, min(longest, frames))[shortest:]
+                score += np.logaddexp.reduce(scores_of_lengths, initial=-math.inf)
+    if not np.isfinite(score):
         raise ValueError(
             f"No text of {shortest} to {longest} of the allowed characters fits the picture's {frames} frames "
             "(one frame a character, one more between equal ones): ask for fewer, or give a wider picture."
         )
-    return float(np.logaddexp.reduce(lengths))
+    return float(score)
 
 
-def _length_scores(scores: Floats, longest: int) -> Floats:
-    """log P of each text length from 0 to `longest`, (longest + 1,)."""
-    other = 1.0 - np.eye(scores.shape[1])  # a character starts at each class that differs from the last frame's
+def _length_shares(probabilities: Floats, longest: int) -> Floats:
+    """P of each text length from 0 to `longest`, (longest + 1,), of probabilities (T, C): each frame's sum is 1."""
+    classes = probabilities.shape[1]
+    begin = 1.0 - np.eye(classes)  # a character begins at each class that differs from the last frame's
+    begin[:, BLANK] = 0.0
+    stay = np.eye(classes)
+    stay[:, BLANK] = 1.0
+    moves = np.concatenate([begin, stay], axis=1)
+    # P of all paths so far that wrote `row - 1` characters and whose last frame has class `column`
+    ways = np.zeros((longest + 2, classes))
+    ways[1, BLANK] = 1.0
+    moved = np.empty((longest + 2, 2 * classes))
+    begun, stayed, here = moved[:-1, :classes], moved[1:, classes:], ways[1:]
+    for frame in probabilities:
+        np.matmul(ways, moves, out=moved)
+        np.add(begun, stayed, out=here)
+        here *= frame
+    shares: Floats = here.sum(axis=1)
+    return shares
+
+
+def _length_scores(probabilities: Floats, longest: int) -> Floats:
+    """As `_length_shares`, the logarithms: slower, and right where doubles are too coarse."""
+    other = 1.0 - np.eye(probabilities.shape[1])
     other[:, BLANK] = 0.0
-    best = scores.max(axis=1, keepdims=True)
-    # P of all paths so far that wrote `row` characters and whose last frame has class `column`, over exp(scale[row]):
-    # each row has a scale of its own, since a text far too long is less probable than the least double
-    ways, scale = np.zeros((longest + 1, scores.shape[1])), np.full((longest + 1, 1), -math.inf)
+    # each row of ways has a scale of its own: P is ways[row] * exp(scale[row])
+    ways, scale = np.zeros((longest + 1, probabilities.shape[1])), np.full((longest + 1, 1), -math.inf)
     ways[0, BLANK], scale[0] = 1.0, 0.0
     with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
-        for frame in np.exp(scores - best):
+        for frame in probabilities:
             started = (ways @ other)[:-1]
             ways[:, BLANK] = ways.sum(axis=1)
             common = np.maximum(scale[1:], scale[:-1])
@@ -344,7 +373,7 @@ def _length_scores(scores: Floats, longest: int) -> Floats:
             peak = ways.max(axis=1, keepdims=True)
             scale += np.log(peak)
             ways /= np.where(peak, peak, 1.0)
-        lengths: Floats = np.log(ways.sum(axis=1)) + scale[:, 0] + best.sum()
+        lengths: Floats = np.log(ways.sum(axis=1)) + scale[:, 0]
     return lengths
 
 
