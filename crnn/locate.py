@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from crnn.image import Picture
 
@@ -21,6 +22,7 @@ SIDES_PX = (800, 400, 200)  # the picture's longer side at each scale: letters o
 EDGE = 20  # grey levels between neighbours; three times the usual difference where the picture is noisy
 GAP_PX, THIN_PX = 13, 7  # at each scale: what is joined along a line, and what is too thin to be one
 ASPECTS = (1.2, 14.0)  # width over height of a line
+BAR_ASPECT = 2.0  # least of a line between bars
 FILLED = 0.4  # least share of its box that a joined line covers
 ALIKE, SAME = 0.8, 0.2  # IoU from which on two boxes are one proposal; proposals of one line
 MOST = 6  # to read; more found no more
@@ -29,13 +31,14 @@ MOST = 6  # to read; more found no more
 def locate(picture: Picture) -> list[Box]:
     """The boxes of up to six likely lines of text in a picture (H, W, 3) uint8, the highest first.
 
-    Some lie in others: a line, and the line with its label. None for a picture that may be a line itself.
+    Some lie in others: a line, and the line with its label. First is what lies between bars, if that has the shape of a
+    line. None for a picture that may be a line itself.
     """
     rows, columns = picture.shape[:2]
     if rows < LINE_HEIGHT_PX or rows * columns < LINE_AREA_PX:
         return []
     proposals = [box for side in SIDES_PX for box in _propose(picture, min(1.0, side / max(rows, columns)))]
-    boxes: list[Box] = []
+    boxes: list[Box] = _between_bars(picture)
     for box in sorted(proposals, key=lambda box: box[1] - box[3]):
         if len(boxes) < MOST and all(iou(box, kept) < ALIKE for kept in boxes):
             boxes.append(box)
@@ -64,18 +67,42 @@ def iou(one: Sequence[float], other: Sequence[float]) -> float:
 
 def _propose(picture: Picture, scale: float) -> list[Box]:
     """The lines that hang together when the picture is shrunk to this scale."""
-    rows, columns = picture.shape[:2]
-    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small, px = _shrunk(picture, scale)
     edges = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2)  # (h, w)
     ink = (edges > max(EDGE, 3 * float(np.median(edges)))).astype(np.uint8)
     joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((1, GAP_PX), np.uint8))
     lines = cv2.morphologyEx(joined, cv2.MORPH_OPEN, np.ones((THIN_PX, THIN_PX), np.uint8))
     _, _, components, _ = cv2.connectedComponentsWithStats(lines)
-    px = np.array((columns / size[0], rows / size[1]) * 2)
     boxes = []
     for x, y, width, height, area in components[1:].tolist():  # the first is the ground
         if ASPECTS[0] <= width / height <= ASPECTS[1] and area >= FILLED * width * height:
             x0, y0, x1, y1 = np.rint((x, y, x + width, y + height) * px).astype(int).tolist()
             boxes.append((x0, y0, x1, y1))
     return boxes
+
+
+def _between_bars(picture: Picture) -> list[Box]:
+    """The box between bars of one colour above and below, or at the sides, where its own ground has another."""
+    small, px = _shrunk(picture, min(1.0, SIDES_PX[0] / max(picture.shape[:2])))
+    unlike = np.abs(small.astype(int) - small[0, 0]).max(axis=2) > EDGE  # (h, w)
+    (top, bottom), (left, right) = (_extent(unlike.any(axis=axis)) for axis in (1, 0))
+    inner = unlike[top:bottom, left:right]
+    aspect = (right - left) / max(bottom - top, 1)
+    if inner.size == unlike.size or not BAR_ASPECT <= aspect <= ASPECTS[1] or inner.mean() <= 0.5:
+        return []
+    x0, y0, x1, y1 = np.rint((left, top, right, bottom) * px).astype(int).tolist()
+    return [(x0, y0, x1, y1)]
+
+
+def _extent(marked: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """From the first that is marked to after the last."""
+    numbers = np.flatnonzero(marked)
+    return (int(numbers[0]), int(numbers[-1]) + 1) if len(numbers) else (0, 0)
+
+
+def _shrunk(picture: Picture, scale: float) -> tuple[Picture, npt.NDArray[np.float64]]:
+    """The picture at this scale, and how many of its px each of the smaller one's is, as x, y, x, y."""
+    rows, columns = picture.shape[:2]
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return small, np.array((columns / size[0], rows / size[1]) * 2)  # type: ignore[return-value]

@@ -40,6 +40,15 @@ def test_faint_text_is_found_and_an_empty_picture_holds_none() -> None:
     assert locate(with_text(800, 600, 2, shade=235)[0]) == []
 
 
+@pytest.mark.parametrize(("above", "beside"), [(120, 0), (0, 200), (90, 150)])
+def test_what_lies_between_bars_is_proposed_first(above: int, beside: int) -> None:
+    band, _ = with_text(640, 160, 2)
+    whole = cv2.copyMakeBorder(band, above, above, beside, beside, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+    assert iou(locate(whole)[0], (beside, above, beside + 640, above + 160)) > 0.97
+    margins = cv2.copyMakeBorder(band, above, above, beside, beside, cv2.BORDER_CONSTANT, value=(235, 235, 235))
+    assert all(iou(box, (beside, above, beside + 640, above + 160)) < 0.8 for box in locate(margins))  # paper, no bars
+
+
 @pytest.mark.parametrize(("width", "height"), [(200, 60), (320, 127), (1557, 100), (150, 400)])
 def test_what_may_be_a_line_itself_is_not_searched(width: int, height: int) -> None:
     assert locate(with_text(width, height, 1)[0]) == []
