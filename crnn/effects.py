@@ -29,6 +29,16 @@ def hollow(rng: Generator, mask: Array, cap: float) -> Array:
     return cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((size, size), np.uint8))
 
 
+def shaded(rng: Generator, mask: Array, cap: float) -> Array:
+    """A thin contour, and ink where light from one side leaves the glyph dark."""
+    if rng.random() < 0.5:
+        mask = bold(rng, mask, cap)
+    contour = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
+    angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.14) * cap
+    move = np.array([[1, 0, depth * np.cos(angle)], [0, 1, depth * np.sin(angle)]], np.float32)
+    return cv2.max(contour, cv2.subtract(mask, cv2.warpAffine(mask, move, mask.shape[::-1])))
+
+
 def dashed(rng: Generator, mask: Array, cap: float) -> Array:
     """The contour, in dashes."""
     return _keep(
@@ -91,7 +101,7 @@ def _stripes(shape: tuple[int, ...], period: float, share: float, rng: Generator
     return ((x * np.cos(angle) + y * np.sin(angle)) / max(period, 3) + rng.random()) % 1 < share
 
 
-FACES = {f.__name__: f for f in (solid, hollow, dashed, stencil, dotted, bitmap, bold, thin, speckled)}
+FACES = {f.__name__: f for f in (solid, hollow, shaded, dashed, stencil, dotted, bitmap, bold, thin, speckled)}
 
 
 # Warps: a field (dx, dy), each broadcastable to (H, W), in px: the picture at x, y is taken from x + dx, y + dy.

@@ -40,6 +40,9 @@ class Style:
         lift: of a glyph off the baseline, up to so much to either side.
         gap: added between glyphs.
         touching: probability that glyphs are pushed together until their ink meets.
+        boxed: probability that the boxes of the turned glyphs' ink are set side by side, without the font's bearings.
+        blanks: probability of blanks between glyphs, at about half of the places.
+        condensed: probability that a line too long for its picture gets narrower, not lower, and any line narrower.
         faces, grounds: weights, one is chosen.
         behind: clutter under the text. strike: in the text's own ink. cut: in paper colour through the text. over: in
             other colours on top.
@@ -60,6 +63,9 @@ class Style:
     lift: float = 0.05
     gap: tuple[float, float] = (-0.03, 0.35)
     touching: float = 0.0
+    boxed: float = 0.2
+    blanks: float = 0.1
+    condensed: float = 0.5
     faces: Odds = field(default_factory=lambda: {"solid": 8, "bold": 1, "thin": 1})
     grounds: Odds = field(default_factory=lambda: {"plain": 8, "gradient": 1, "clouds": 1})
     behind: Odds = field(default_factory=dict)
@@ -79,6 +85,10 @@ STYLES: dict[str, Style] = {
     "plain": Style(share=1.5),
     "tilted": Style(share=1.5, rotation=22, lift=0.2, scale=(0.85, 1.15), gap=(-0.1, 0.5), mixed_fonts=0.4,
                     finishes={"jpeg": 0.25, "smooth": 0.1, "one_bit": 0.1}),
+    "scattered": Style(share=1.5, cap=(0.25, 0.55), gap=(0.1, 1.4), lift=0.5, rotation=38, scale=(0.8, 1.2),
+                       mixed_fonts=0.3, mixed_colours=0.4,
+                       behind={"rings": 0.4, "lines": 0.3, "lattice": 0.3, "specks": 0.3},
+                       over={"lines": 0.25, "rings": 0.25}, finishes={"jpeg": 0.25}),
     "poster": Style(rotation=25, lift=0.25, scale=(0.75, 1.25), mixed_colours=0.8, mixed_fonts=0.5,
                     behind={"curves": 0.5, "rings": 0.4, "ticks": 0.3, "lines": 0.3},
                     over={"curves": 0.2, "specks": 0.2},
@@ -90,10 +100,11 @@ STYLES: dict[str, Style] = {
                      finishes={"smooth": 0.6, "jpeg": 0.3, "contrast": 0.2}),
     "warped": Style(share=7, corners=0.25, rotation=30, scale=(0.85, 1.25), gap=(-0.25, 0.2), cap=(0.5, 0.95),
                     over={"arcs": 0.6, "specks": 0.7}, finishes={"smooth": 0.6, "jpeg": 0.25},
-                    faint=0.7, opacity=(0.25, 1.0), own_colour=0.8),
-    "struck": Style(share=1.5, rotation=12, lift=0.1,
+                    faint=0.7, opacity=(0.25, 1.0), own_colour=0.8, boxed=0.6, blanks=0.5, condensed=0.9),
+    "struck": Style(share=2.5, rotation=12, lift=0.1, behind={"curves": 0.2, "long_lines": 0.2},
                     strike={"lines": 0.4, "long_lines": 0.4, "waves": 0.3, "curves": 0.2, "tapered": 0.4},
-                    warps={"sine": 0.2, "slant": 0.2}, finishes={"jpeg": 0.3, "one_bit": 0.15}),
+                    warps={"sine": 0.35, "slant": 0.2, "scatter": 0.15},
+                    finishes={"jpeg": 0.3, "one_bit": 0.15, "negative": 0.15, "sharpen": 0.08, "edges": 0.06}),
     "water": Style(warps={"lens": 0.7, "sine": 0.35, "crossed_sine": 0.3}, behind={"lattice": 0.3},
                    strike={"curves": 0.25, "long_lines": 0.2, "tapered": 0.4}, touching=0.3, shadow=0.3,
                    grounds={"plain": 2, "gradient": 2}, finishes={"jpeg": 0.4, "blur": 0.2}),
@@ -114,9 +125,9 @@ STYLES: dict[str, Style] = {
                        behind={"lines": 0.2, "rings": 0.2}, strike={"lines": 0.2}, shadow=0.2, rotation=15,
                        finishes={"jpeg": 0.5, "sharpen": 0.1, "blur": 0.15, "contrast": 0.1}),
     "decoys": Style(decoys=1.0, rotation=30, strike={"waves": 0.5}, mixed_colours=0.5, lift=0.15),
-    "outline": Style(faces={"hollow": 4, "dashed": 1, "stencil": 1, "solid": 1}, shadow=0.35, rotation=15,
-                     cap=(0.5, 0.8),
-                     strike={"lines": 0.2, "waves": 0.15}, warps={"sine": 0.3},
+    "outline": Style(share=2, faces={"hollow": 4, "shaded": 4, "dashed": 1, "stencil": 1, "solid": 1}, shadow=0.3,
+                     rotation=15, cap=(0.4, 0.8), behind={"curves": 0.2},
+                     strike={"lines": 0.2, "waves": 0.15, "curves": 0.3}, warps={"sine": 0.3},
                      finishes={"emboss": 0.15, "edges": 0.12, "jpeg": 0.3}),
     "polarity": Style(finishes={"negative": 0.4, "part_negative": 0.5, "jpeg": 0.2},
                       strike={"rings": 0.2, "lines": 0.2},

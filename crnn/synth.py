@@ -21,7 +21,7 @@ from crnn.fonts import CAP, Font, Glyph, find_bitmap_fonts, find_fonts, glyph, p
 from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
 
 CELL_SHARE = 0.25  # of lines stand in cells of equal width, so that an I or J is far from its neighbours
-CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture
+CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture; of lines stand so too high or too low
 CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)  # of a glyph, from its middle
 
 Array = np.ndarray
@@ -75,7 +75,8 @@ def draw(
     if text is None:
         patches = _cut_short(patches, width, height)
         said = said[: len(patches)]
-    line = Line.compose(rng, patches, (height, width), coloured=rng.random() < chosen.mixed_colours)
+    coloured, condensed = rng.random() < chosen.mixed_colours, rng.random() < chosen.condensed
+    line = Line.compose(rng, patches, (height, width), coloured, condensed)
     picture = _paint(rng, chosen, line, line.scale * cap, fonts or find_fonts())
     return Drawing(picture, said, line.boxes(), name)
 
@@ -152,7 +153,12 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     touching = rng.random() < style.touching
     uneven = len(text) if rng.random() < 0.5 else 1
     gaps = np.resize(rng.uniform(*style.gap, uneven) * cap, len(text)) * rng.uniform(0.6, 1.4, len(text))
+    if rng.random() < style.blanks:
+        gaps += (rng.random(len(text)) < 0.5) * rng.uniform(0.2, 0.8) * cap
     turned = _turn(rng, style, glyphs, cap)
+    if rng.random() < style.boxed:
+        centred = rng.random() < 0.6
+        turned = [_boxed(patch, centred) for patch, _ in turned]
     cell = max(advance for _, advance in turned) if rng.random() < CELL_SHARE else 0.0
     aligned = rng.choice((0.0, 0.5))  # at the left of a cell, or in its middle
     patches: list[_Patch] = []
@@ -203,6 +209,15 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
         patch = _Patch(turned, int(low[i, 0]), int(low[i, 1]), target[i])
         result.append((patch, glyphs[i].advance * float(scale[i, 0])))
     return result
+
+
+def _boxed(patch: _Patch, centred: bool) -> tuple[_Patch, float]:
+    """The glyph with its ink's left end at the pen and its ink's width as its advance; or centred on the line, too."""
+    (left, top), (right, bottom) = patch.corners.min(axis=0), patch.corners.max(axis=0)
+    patch.x = -round(left)
+    if centred:
+        patch.y += -round(patch.y + (top + bottom) / 2)
+    return patch, right - left
 
 
 @lru_cache(maxsize=20_000)
@@ -257,19 +272,26 @@ class Line:
     scale: float
 
     @classmethod
-    def compose(cls, rng: Generator, patches: list[_Patch], shape: tuple[int, int], coloured: bool) -> Line:
+    def compose(
+        cls, rng: Generator, patches: list[_Patch], shape: tuple[int, int], coloured: bool, condensed: bool
+    ) -> Line:
         """Scale or condense the glyphs where they don't fit into the picture, and place them at random within it."""
         corners = _corners(patches)
         low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
         scale = np.minimum(0.97 * np.array(shape[::-1]) / (high - low), 1.0)  # across, upright
-        if rng.random() < 0.5 or scale[0] < 0.5:
+        if not condensed or scale[0] < 0.4:
             scale[:] = scale.min()
+        elif rng.random() < 0.5:
+            scale[0] = min(scale[0], rng.uniform(0.45, 1.0))
         room = np.ceil(shape[::-1] / scale).astype(int)  # (width, height) before all is scaled down at once
         slack = room - (high - low)
         place = slack * np.clip(rng.normal(0.5, 0.22, 2), 0, 1) - low
         if rng.random() < CUT_OFF_SHARE:
             side = rng.integers(0, 2)
-            place[0] = side * slack[0] - low[0] + (side - 0.5) * rng.uniform(0, 0.2) * np.ptp(corners[0, :, 1])
+            place[0] = side * slack[0] - low[0] + (side - 0.5) * rng.uniform(0, 0.5) * np.ptp(corners[-side, :, 0])
+        if rng.random() < CUT_OFF_SHARE:
+            side = rng.integers(0, 2)
+            place[1] = side * slack[1] - low[1] + (side - 0.5) * rng.uniform(0, 0.25) * (high - low)[1]
         left, top = place.round().astype(int)
         mask, owners = np.zeros(room[::-1], np.uint8), np.zeros(room[::-1], np.uint8) if coloured else None
         for number, patch in enumerate(patches, 1):

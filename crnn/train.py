@@ -26,7 +26,7 @@ from crnn.recognizer import Recognizer
 BATCH_SIZE = 64
 MOST_FONTS = 20_000  # of the system's files are looked at before a long training begins, for minutes
 MINUTES = 60.0
-LEARNING_RATE = 1.5e-3  # at its peak
+LEARNING_RATE, LOWER_RATE = 1.5e-3, 8e-4  # at its peak, from scratch and from weights that can read
 WARM_UP = 0.03  # share of the time budget
 EMA_DECAY = 0.999  # the weights are averaged over about the last thousand steps; over fewer at first
 CHECKPOINT_MINUTES = 4.0
@@ -224,7 +224,9 @@ def train(
         clock,
         averaging,
         model=model,
-        args=arguments(output, seed, LEARNING_RATE, workers=12 if torch.cuda.is_available() else 2),
+        args=arguments(
+            output, seed, LOWER_RATE if start else LEARNING_RATE, workers=12 if torch.cuda.is_available() else 2
+        ),
         train_dataset=DrawnBatches(
             charset,
             config.height,
