@@ -84,7 +84,8 @@ def _propose(picture: Picture, scale: float) -> list[Box]:
 def _between_bars(picture: Picture) -> list[Box]:
     """The box between bars of one colour above and below, or at the sides, where its own ground has another."""
     small, px = _shrunk(picture, min(1.0, SIDES_PX[0] / max(picture.shape[:2])))
-    unlike = np.abs(small.astype(int) - small[0, 0]).max(axis=2) > EDGE  # (h, w)
+    corner = small[0, 0].astype(int)
+    unlike = cv2.inRange(small, np.maximum(corner - EDGE, 0), np.minimum(corner + EDGE, 255)) == 0  # (h, w)
     (top, bottom), (left, right) = (_extent(unlike.any(axis=axis)) for axis in (1, 0))
     inner = unlike[top:bottom, left:right]
     aspect = (right - left) / max(bottom - top, 1)
