@@ -318,12 +318,7 @@ def _constraint_score(scores: Floats, length: tuple[int, int] | None) -> float:
         allowed = probabilities.sum(axis=1, keepdims=True)
         score = best.sum() + np.log(allowed).sum()
         if length:
-            shares = _length_shares(probabilities / allowed, min(longest, frames))[shortest:]
-            if shares.sum() > SMALLEST:
-                score += np.log(shares.sum())
-            else:
-                scores_of_lengths = _length_scores(probabilities / allowed, min(longest, frames))[shortest:]
-                score += np.logaddexp.reduce(scores_of_lengths, initial=-math.inf)
+            score += _length_score(probabilities / allowed, shortest, min(longest, frames))
     if not np.isfinite(score):
         raise ValueError(
             f"No text of {shortest} to {longest} of the allowed characters fits the picture's {frames} frames "
@@ -332,8 +327,16 @@ def _constraint_score(scores: Floats, length: tuple[int, int] | None) -> float:
     return float(score)
 
 
+def _length_score(probabilities: Floats, shortest: int, longest: int) -> float:
+    """log P(a text has from `shortest` to `longest` characters), of probabilities (T, C): each frame's sum is 1."""
+    share = float(_length_shares(probabilities, longest)[shortest:].sum())
+    if share > SMALLEST:
+        return math.log(share)
+    return float(np.logaddexp.reduce(_length_scores(probabilities, longest)[shortest:], initial=-math.inf))
+
+
 def _length_shares(probabilities: Floats, longest: int) -> Floats:
-    """P of each text length from 0 to `longest`, (longest + 1,), of probabilities (T, C): each frame's sum is 1."""
+    """P of each text length from 0 to `longest`, (longest + 1,), of probabilities (T, C)."""
     classes = probabilities.shape[1]
     begin = 1.0 - np.eye(classes)  # a character begins at each class that differs from the last frame's
     begin[:, BLANK] = 0.0

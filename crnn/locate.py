@@ -38,7 +38,7 @@ def locate(picture: Picture) -> list[Box]:
     if rows < LINE_HEIGHT_PX or rows * columns < LINE_AREA_PX:
         return []
     proposals = [box for side in SIDES_PX for box in _propose(picture, min(1.0, side / max(rows, columns)))]
-    boxes: list[Box] = _between_bars(picture)
+    boxes = _between_bars(picture)
     for box in sorted(proposals, key=lambda box: box[1] - box[3]):
         if len(boxes) < MOST and all(iou(box, kept) < ALIKE for kept in boxes):
             boxes.append(box)

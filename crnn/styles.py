@@ -42,7 +42,8 @@ class Style:
         touching: probability that glyphs are pushed together until their ink meets.
         boxed: probability that the boxes of the turned glyphs' ink are set side by side, without the font's bearings.
         blanks: probability of blanks between glyphs, at about half of the places.
-        condensed: probability that a line too long for its picture gets narrower, not lower, and any line narrower.
+        condensed: probability that a line too long for its picture gets narrower instead of lower; half of these lines
+            are made narrower besides, and so are those that fit.
         faces, grounds: weights, one is chosen.
         behind: clutter under the text. strike: in the text's own ink. cut: in paper colour through the text. over: in
             other colours on top.
