@@ -157,8 +157,7 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
         gaps += (rng.random(len(text)) < 0.5) * rng.uniform(0.2, 0.8) * cap
     turned = _turn(rng, style, glyphs, cap)
     if rng.random() < style.boxed:
-        centred = rng.random() < 0.6
-        turned = [_boxed(patch, centred) for patch, _ in turned]
+        turned = _boxed([patch for patch, _ in turned], centred=rng.random() < 0.6)
     cell = max(advance for _, advance in turned) if rng.random() < CELL_SHARE else 0.0
     aligned = rng.choice((0.0, 0.5))  # at the left of a cell, or in its middle
     patches: list[_Patch] = []
@@ -211,13 +210,15 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
     return result
 
 
-def _boxed(patch: _Patch, centred: bool) -> tuple[_Patch, float]:
-    """The glyph with its ink's left end at the pen and its ink's width as its advance; or centred on the line, too."""
-    (left, top), (right, bottom) = patch.corners.min(axis=0), patch.corners.max(axis=0)
-    patch.x = -round(left)
-    if centred:
-        patch.y += -round(patch.y + (top + bottom) / 2)
-    return patch, right - left
+def _boxed(patches: list[_Patch], centred: bool) -> list[tuple[_Patch, float]]:
+    """Each glyph with its ink's left end at the pen and its ink's width as its advance; or centred on the line, too."""
+    corners = np.array([patch.corners for patch in patches])
+    low, high = corners.min(axis=1), corners.max(axis=1)  # (n, 2)
+    for patch, left, middle in zip(patches, low[:, 0].tolist(), (low + high)[:, 1].tolist(), strict=True):
+        patch.x = -round(left)
+        if centred:
+            patch.y = -round(middle / 2)
+    return list(zip(patches, (high - low)[:, 0].tolist(), strict=True))
 
 
 @lru_cache(maxsize=20_000)
