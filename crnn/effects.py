@@ -14,6 +14,8 @@ from numpy.random import Generator
 
 Array = np.ndarray
 
+PIXELS = np.ones((2, 2), np.uint8)
+
 
 # Faces: a glyph's mask (h, w) -> another of the same shape.
 
@@ -24,19 +26,28 @@ def solid(rng: Generator, mask: Array, cap: float) -> Array:
 
 
 def hollow(rng: Generator, mask: Array, cap: float) -> Array:
-    """Only the contour remains."""
+    """Only the contour remains: a band, or a hairline."""
+    if rng.random() < 0.3:
+        return _hairline(rng, mask)
     size = max(2, round(cap * rng.uniform(0.05, 0.1)))
     return cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((size, size), np.uint8))
 
 
 def shaded(rng: Generator, mask: Array, cap: float) -> Array:
-    """A thin contour, and ink where light from one side leaves the glyph dark."""
-    if rng.random() < 0.5:
+    """A hairline around, and in ink, or in a hairline too, what light from one side leaves dark."""
+    if rng.random() < 0.7:
         mask = bold(rng, mask, cap)
-    contour = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
-    angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.14) * cap
+    angle, depth = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.17) * cap
     move = np.array([[1, 0, depth * np.cos(angle)], [0, 1, depth * np.sin(angle)]], np.float32)
-    return cv2.max(contour, cv2.subtract(mask, cv2.warpAffine(mask, move, mask.shape[::-1])))
+    shade = cv2.subtract(mask, cv2.warpAffine(mask, move, mask.shape[::-1]))
+    if rng.random() < 0.2:
+        shade = _hairline(rng, shade)
+    return cv2.max(_hairline(rng, mask), shade)
+
+
+def _hairline(rng: Generator, mask: Array) -> Array:
+    """The contour, about a pixel wide and often pale, as of a line finer than that."""
+    return cv2.morphologyEx(cv2.convertScaleAbs(mask, alpha=rng.uniform(0.4, 1)), cv2.MORPH_GRADIENT, PIXELS)
 
 
 def dashed(rng: Generator, mask: Array, cap: float) -> Array:
