@@ -190,9 +190,9 @@ WARPS = {f.__name__: f for f in (sine, crossed_sine, lens, elastic, scatter, tor
 
 @lru_cache(maxsize=64)
 def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
-    """The pixels' own x and y, each (H, W) float32."""
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    return x, y
+    """The pixels' own x and y, each (H, W) float32, not to be written to."""
+    x, y = np.arange(shape[1], dtype=np.float32), np.arange(shape[0], dtype=np.float32)
+    return np.broadcast_to(x, shape), np.broadcast_to(y[:, None], shape)
 
 
 # Clutter: drawn with ``value`` into a mask (an int) or a picture (a colour), in place.

@@ -152,7 +152,7 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
         glyphs = [glyph(font, character) for font, character in set_in]
     touching = rng.random() < style.touching
     uneven = len(text) if rng.random() < 0.5 else 1
-    gaps = np.resize(rng.uniform(*style.gap, uneven) * cap, len(text)) * rng.uniform(0.6, 1.4, len(text))
+    gaps = rng.uniform(*style.gap, uneven) * cap * rng.uniform(0.6, 1.4, len(text))
     if rng.random() < style.blanks:
         gaps += (rng.random(len(text)) < 0.5) * rng.uniform(0.2, 0.8) * cap
     turned = _turn(rng, style, glyphs, cap)
@@ -195,18 +195,17 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
     source = np.array([mask.shape[::-1] for mask in masks])
     across = turn * (2 * half / source)[:, None]  # (n, 2, 2): a step in the mask -> a step in the patch
     affine = np.concatenate([across, target[:, 0, :, None]], axis=2)
+    quads = ((CORNERS + 1) / 2 * source[:, None]).astype(np.float32)  # the masks' corners
     result = []
-    for i, mask in enumerate(masks):
-        extent = (int(shape[i, 0]), int(shape[i, 1]))
+    for mask, extent, quad, step, (x, y), corner, bitmap, stretch in zip(
+        masks, shape.tolist(), quads, affine, low.tolist(), target, glyphs, scale[:, 0].tolist(), strict=True
+    ):
         if style.corners:
-            quad = (CORNERS + 1).astype(np.float32) / 2 * source[i].astype(np.float32)
-            turned = cv2.warpPerspective(
-                mask, cv2.getPerspectiveTransform(quad, target[i]), extent, flags=interpolation
-            )
+            step = cv2.getPerspectiveTransform(quad, corner)
+            turned = cv2.warpPerspective(mask, step, extent, flags=interpolation)
         else:
-            turned = cv2.warpAffine(mask, affine[i], extent, flags=interpolation)
-        patch = _Patch(turned, int(low[i, 0]), int(low[i, 1]), target[i])
-        result.append((patch, glyphs[i].advance * float(scale[i, 0])))
+            turned = cv2.warpAffine(mask, step, extent, flags=interpolation)
+        result.append((_Patch(turned, x, y, corner), bitmap.advance * stretch))
     return result
 
 
@@ -246,6 +245,8 @@ def _distance_to_contact(left: _Patch, right: _Patch) -> float:
 def _cut_short(patches: list[_Patch], width: int, height: int) -> list[_Patch]:
     """As many glyphs as fit without getting smaller than a quarter of the picture's height."""
     corners = _corners(patches)
+    if np.ptp(corners[..., 0]) < 0.97 * width:
+        return patches
     left = np.minimum.accumulate(corners[..., 0].min(axis=1))
     right = np.maximum.accumulate(corners[..., 0].max(axis=1))
     fit = 0.97 * width / (right - left)
@@ -390,9 +391,6 @@ def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:
     )
 
 
-LUMINANCE = np.array([0.299, 0.587, 0.114])
-
-
 def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
     """The paper's colour (3,) and the inks' (count, 3), all told apart from it."""
     kind = rng.random()
@@ -408,8 +406,9 @@ def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
     inks: list[Array] = []
     for attempt in range(50 * count):
         ink = np.full(3, rng.uniform(0, 256) if rng.random() < 0.5 else 0.0) if black else rng.uniform(0, 256, 3)
-        difference = np.abs(ink - base)
-        if difference @ LUMINANCE > (80 if attempt < 40 * count else 40) or difference.max() > 150:
+        red, green, blue = np.abs(ink - base).tolist()
+        contrast = 0.299 * red + 0.587 * green + 0.114 * blue  # in luminance
+        if contrast > (80 if attempt < 40 * count else 40) or max(red, green, blue) > 150:
             inks.append(ink)
         if len(inks) == count:
             break
