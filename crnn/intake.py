@@ -31,6 +31,7 @@ ENTRY = b"PK\x01\x02"  # begins each entry in a zip's list of files
 MOST_ENTRIES = 100_000  # each takes memory before anything of it is known
 MOST_RATIO = 200  # unpacked over packed size; pictures stay far below, bombs are made of zeros
 LONGEST_NAME, LONGEST_PATH = 240, 1000  # bytes; file systems take 255 and 4096, with the folder's own
+JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
 MOST_NEW_CHARACTERS = 5000  # Chinese needs so many; each is a row of the head
 CHUNK = 1 << 20
 
@@ -132,24 +133,25 @@ def _read_table(table: Path) -> list[tuple[Path, str]]:
     except OSError as error:
         raise ValueError(f"{table.name} can't be read ({error.strerror}); check its permissions.") from None
     for name, _ in rows:
-        if _leads_out(name):
+        if leads_out(name):
             raise ValueError(f"{table.name} names {_short(name)}, which leads out of its folder; name files beside it.")
-        if _is_odd(name):
+        if is_odd(name):
             raise ValueError(f"{table.name} names {_short(name)}; use shorter names without control characters.")
     return [(table.parent / name, text) for name, text in rows if name]
 
 
-def _leads_out(name: str) -> bool:
+def leads_out(name: str) -> bool:
     """Whether a file name leads out of its folder, on any system; some drop dots and spaces at its end."""
     up = any(".." in part and not part.strip(". ") for part in re.split(r"[/\\]", name))
     return up or bool(re.match(r"[/\\]|[A-Za-z]:", name))
 
 
-def _is_odd(name: str) -> bool:
-    """Whether a file name can't be stored, or shown."""
+def is_odd(name: str) -> bool:
+    """Whether a file name can't be stored, or shown; spaces of all kinds can, and what joins emoji."""
     stored = name.encode("utf-8", "replace")
     longest = max(map(len, stored.split(b"/")))
-    return longest > LONGEST_NAME or len(stored) > LONGEST_PATH or not name.isprintable()
+    shown = all(c.isprintable() or c in JOINERS or unicodedata.category(c) == "Zs" for c in name)
+    return longest > LONGEST_NAME or len(stored) > LONGEST_PATH or not shown
 
 
 def _short(text: str) -> str:
@@ -251,9 +253,9 @@ def _checked(entries: Sequence[zipfile.ZipInfo], size: int, limits: Limits) -> l
 def _is_wanted(entry: zipfile.ZipInfo) -> bool:
     """Whether an entry of a zip is to be unpacked. Raises _Refused where the zip is not to be trusted for it."""
     name, shown = entry.filename, _short(entry.filename)
-    if _leads_out(name):
+    if leads_out(name):
         raise _Refused(f"The zip holds the name {shown}, which leads out of its folder; make it again.")
-    if "\\" in name or _is_odd(name):
+    if "\\" in name or is_odd(name):
         raise _Refused(f"The zip holds the name {shown}; use shorter names without control characters and backslashes.")
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise _Refused(f"The zip holds the link {shown}; put the picture itself into it.")

@@ -462,6 +462,28 @@ def test_what_is_of_no_use_gets_a_sentence_and_the_rest_goes_on(
     assert not [path for path in tmp_path.rglob("x.png")]
 
 
+def test_odd_names_cost_no_label_that_is_there(bench: Bench, picture: Callable[[str], Path], tmp_path: Path) -> None:
+    screenshot = "Screenshot at 3.04\u202fPM.png"  # macOS sets a narrow space before PM
+    archive = zipped(tmp_path / "1.zip", **{"s\u3000\U0001f469\u200d\U0001f52c.png": picture("0.png")})
+    kept = {"GAT.png": "GAT", screenshot: "", "s\u3000\U0001f469\u200d\U0001f52c.png": "", "u.png": ""}
+    assert bench.bring([Upload(picture("1.png"), "GAT.png")], True, LIMITS) == []
+    for upload in (Upload(picture("2.png"), screenshot), archive, Upload(picture("3.png"), " u.png")):
+        assert bench.bring([upload], False, LIMITS) == []
+    for name in ("c:GAT.png", "G\u2028AT.png", "\u202egnp.png", "\udcff.png"):
+        (told,) = bench.bring([Upload(picture("4.png"), name)], True, LIMITS)
+        assert told == f"{name}: Its name can't be stored; give it a short, plain name."
+    assert labels(bench) == kept
+
+
+def test_a_damaged_table_is_not_written_over(bench: Bench, picture: Callable[[str], Path]) -> None:
+    bench.bring([Upload(picture("1.png"), "GAT.png")], True, LIMITS)
+    table = bench.pictures / "metadata.csv"
+    table.write_bytes(b"file_name,text\nGAT.png,G\xff\n")
+    damaged = table.read_bytes()
+    (told,) = bench.bring([Upload(picture("2.png"), "b.png")], True, LIMITS)
+    assert told.startswith("metadata.csv is not UTF-8") and table.read_bytes() == damaged
+
+
 def test_the_limits_hold_for_all_uploads_together(bench: Bench, picture: Callable[[str], Path], tmp_path: Path) -> None:
     for i in range(6):
         assert not bench.bring([Upload(picture(f"{i}.png"), f"{i}.png")], True, LIMITS)

@@ -21,6 +21,8 @@ from crnn.intake import (
     Problem,
     check_limits,
     examine,
+    is_odd,
+    leads_out,
     read_folder,
     unpack,
     write_table,
@@ -71,10 +73,9 @@ class Bench:
 
     def examples(self) -> list[Example]:
         """The pictures with their labels; empty texts where there are none yet."""
-        try:
-            return read_folder(self.pictures, names=False)
-        except ValueError:  # it is empty
+        if not self.pictures.is_dir() or not any(self.pictures.iterdir()):
             return []
+        return read_folder(self.pictures, names=False)
 
     def bring(self, uploads: Iterable[Upload], names: bool, limits: Limits) -> list[str]:
         """Add pictures: zips of them, single ones, a table of labels for those that are there or come with it.
@@ -93,7 +94,10 @@ class Bench:
             name = _plain(upload.name)
             kind = Path(name).suffix.lower()
             if kind in PICTURE_ENDINGS or name == TABLE:
-                loose.append(upload)
+                if leads_out(name) or is_odd(name):
+                    problems.append(f"{name}: Its name can't be stored; give it a short, plain name.")
+                else:
+                    loose.append(upload)
                 continue
             try:
                 if kind != ".zip":
@@ -135,7 +139,7 @@ class Bench:
         arrived = [example.path for example in new if example.path.is_file()]
         check_limits(len(here) + len(arrived), sum(path.stat().st_size for path in (*here, *arrived)), limits)
         for example in new:
-            name = example.path.name
+            name = example.path.name.lstrip()  # a table's reader leaves spaces before names out
             if not example.path.is_file():  # a label for a picture that came before, or comes later
                 known[name] = example.text
                 continue
