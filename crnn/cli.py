@@ -93,6 +93,8 @@ def draw(arguments: argparse.Namespace) -> int:
     labels = arguments.folder / "metadata.csv"
     if labels.exists():
         raise ValueError(f"{arguments.folder} holds labelled pictures already; give another folder.")
+    for style in arguments.style or ():
+        synth.style_named(style)  # before anything is written
     arguments.folder.mkdir(parents=True, exist_ok=True)
     with labels.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)

@@ -103,9 +103,11 @@ def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTun
     journal = Journal(output)
     if journal.finished():
         raise ValueError(f"{output} holds a finished training already; give another folder.")
-    if journal.path.exists() and not wishes.resume:
+    if any(output.glob("checkpoint-*")) and not wishes.resume:
         raise ValueError(f"{output} holds a training already; give another folder, or --resume to go on with it.")
     output.mkdir(parents=True, exist_ok=True)
+    if not wishes.resume:
+        journal.forget()  # a training that came to nothing
     logging.disable_progress_bar()
     try:
         return _fine_tune(folders, output, wishes, journal)

@@ -92,12 +92,19 @@ def random_text(rng: Generator) -> str:
     return "".join(characters[i] for i in ids)
 
 
-def _choose_style(rng: Generator, name: str | None) -> tuple[str, Style]:
-    if name is not None and name not in STYLES:
+def style_named(name: str) -> Style:
+    """One of ``STYLES``. Raises ValueError where there is none of this name."""
+    if name not in STYLES:
         raise ValueError(f"There is no style {name!r}; choose from {', '.join(STYLES)}.")
+    return STYLES[name]
+
+
+def _choose_style(rng: Generator, name: str | None) -> tuple[str, Style]:
+    if name is not None:
+        return name, style_named(name)
     shares = {known: style.share for known, style in STYLES.items()}
-    first = name or _pick(rng, shares)
-    if name is not None or rng.random() > MIX_SHARE:
+    first = _pick(rng, shares)
+    if rng.random() > MIX_SHARE:
         return first, STYLES[first]
     second = _pick(rng, shares)
     taken = {f.name: getattr(STYLES[second], f.name) for f in fields(Style) if rng.random() < 0.5}

@@ -59,7 +59,13 @@ class Journal:
         """Whether the training that is told of here came to its end."""
         if not self.path.is_file():
             return False
-        return any(json.loads(line)["event"] == "done" for line in self.path.read_text(encoding="utf-8").splitlines())
+        last = self.path.read_text(encoding="utf-8").rstrip("\n").rpartition("\n")[2]  # half written after a crash
+        return last.startswith('{"event": "done"') and last.endswith("}")
+
+    def forget(self) -> None:
+        """Remove what is told."""
+        if self.first:
+            self.path.unlink(missing_ok=True)
 
 
 class Watch(TrainerCallback):

@@ -116,6 +116,7 @@ def test_draw_is_repeatable_and_labelled(tmp_path: Path, capsys: Output) -> None
 def test_draw_refuses_unknown_styles(tmp_path: Path, capsys: Output) -> None:
     assert main(["draw", str(tmp_path / "new"), "--count", "1", "--style", "no such style"]) == 1
     assert "no such style" in capsys.readouterr().err
+    assert main(["draw", str(tmp_path / "new"), "--count", "1", "--style", "plain"]) == 0  # nothing is in its way
 
 
 class KnowsAll:

@@ -202,10 +202,22 @@ def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_
         fine_tune([lonely], tmp_path / "run", FineTuning(small))
     (error,) = events(tmp_path / "run", "error")
     assert error["sentence"].startswith("1 of the 1 pictures")
+    with pytest.raises(ValueError, match="no interim checkpoint to resume"):
+        fine_tune([folder], tmp_path / "run", FineTuning(small, resume=True))
+    (tmp_path / "run" / "checkpoint-1").mkdir()
     with pytest.raises(ValueError, match="holds a training already"):
         fine_tune([folder], tmp_path / "run", FineTuning(small))
-    with pytest.raises(ValueError, match="no interim checkpoint to resume"):
-        fine_tune([folder], tmp_path / "nowhere", FineTuning(small, resume=True))
+
+
+def test_what_came_to_nothing_is_not_in_the_way(folder: Path, small: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="There is no folder"):
+        fine_tune([tmp_path / "mistyped"], tmp_path / "run", FineTuning(small))
+    with (tmp_path / "run" / Journal.FILE).open("a") as file:
+        file.write('{"event": "st')  # half written, as after a crash
+    fine_tune([folder], tmp_path / "run", FineTuning(small, steps=2, draw_share=0))
+    assert not events(tmp_path / "run", "error") and len(events(tmp_path / "run", "done")) == 1
+    with pytest.raises(ValueError, match="holds a finished training already"):
+        fine_tune([folder], tmp_path / "run", FineTuning(small))
 
 
 def test_what_is_kept_lies_between_the_first_and_the_last() -> None:
