@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from crnn import __version__
 from crnn.charset import NAMED
-from crnn.speech import STYLES
+from crnn.speech import LANGUAGES, STYLES
 
 if TYPE_CHECKING:
     from crnn.decode import Reading
@@ -29,6 +30,8 @@ BAD = 1  # exit status when something could not be done; argparse itself exits w
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status; what a user can mend becomes one sentence on stderr."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         status: int = arguments.command(arguments)
     except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: no voice, no font
@@ -58,7 +61,7 @@ def read(arguments: argparse.Namespace) -> int:
         if isinstance(reading, Reading):
             said.append(words(reading, ignore_case=arguments.ignore_case))
     if arguments.speak and said:
-        speak(". ".join(said), arguments.speak)
+        speak(said, arguments.speak)
     return 0 if len(said) == len(arguments.pictures) else BAD
 
 
@@ -77,8 +80,10 @@ def speak(arguments: argparse.Namespace) -> int:
     """Say a text in a WAV file."""
     from crnn import speech
 
-    said = speech.words(arguments.text, arguments.style)
-    speech.speak(said, arguments.output, arguments.rate, arguments.voice)
+    language = arguments.language
+    said = speech.words(arguments.text, arguments.style, language=language)
+    voice = arguments.voice or (None if language == "en" else language)
+    speech.speak(said, arguments.output, arguments.rate, voice)
     print(f"{arguments.output}: {said}")
     return 0
 
@@ -267,7 +272,10 @@ def _speak_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.wav")
     parser.add_argument("--rate", type=_count, default=150, metavar="N", help="words a minute (%(default)s)")
-    parser.add_argument("--voice", metavar="ID", help="a voice of the engine, such as en-us or de")
+    parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the names of characters (%(default)s)")
+    parser.add_argument(
+        "--voice", metavar="ID", help="a voice of the engine, such as en-us; the language's own if none"
+    )
     parser.add_argument("--style", choices=STYLES, default="spell", help="how to say it (%(default)s)")
 
 

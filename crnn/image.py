@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -96,7 +97,7 @@ def prepare(picture: Picture, height: int, stride: int) -> npt.NDArray[np.float3
 
 def _read_file(path: Path) -> bytes:
     """The bytes of a file; PictureError where there is none."""
-    if path.is_dir():
+    if os.path.isdir(path):  # Path.is_dir raises where a name is too long, or its folder is closed
         raise PictureError(f"{path} is a folder, not a picture; give the pictures in it.")
     try:
         return path.read_bytes()
@@ -169,9 +170,10 @@ def _from_array(array: npt.NDArray[Any]) -> Picture:
 
 def _flatten(rgba: Picture) -> Picture:
     """Lay (H, W, 4) over white; over black if mostly transparent and what is visible is light (white text)."""
-    alpha = rgba[:, :, 3:].astype(np.float32) / 255
-    ink = rgba[:, :, :3].astype(np.float32)
-    covered = float(alpha.mean())
-    light_ink = 0 < covered < 0.5 and float((ink * alpha).mean()) / covered > 127.5
-    ground = 0 if light_ink else 255
-    return np.rint(ink * alpha + ground * (1 - alpha)).astype(np.uint8)
+    alpha = np.ascontiguousarray(rgba[:, :, 3])
+    covered = float(alpha.mean()) / 255
+    if covered == 1:
+        return np.ascontiguousarray(rgba[:, :, :3])
+    ink = cv2.multiply(rgba[:, :, :3], cv2.merge([alpha] * 3), scale=1 / 255)  # what shows of it
+    light_ink = 0 < covered < 0.5 and float(ink.mean()) / covered > 127.5
+    return np.asarray(ink if light_ink else cv2.add(ink, cv2.merge([255 - alpha] * 3)), np.uint8)

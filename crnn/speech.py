@@ -20,6 +20,7 @@ import threading
 import unicodedata
 import wave
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -203,7 +204,7 @@ def words(
     text = reading if isinstance(reading, str) else reading.text
     if not text:
         return _language(language).nothing
-    named = names(style, language, ignore_case)
+    named = _names_in(text, style, language, ignore_case)
     if style != "phonetic":
         named |= {figure: figure for figure in "0123456789"}  # sounds the same and is quicker to read on the page
     if style == "plain" and any(character.isalnum() for character in text):
@@ -243,7 +244,7 @@ def _rival(character: Character, ignore_case: bool, unsure_below: float) -> str 
 
 def _told_apart(first: str, second: str, style: str, ignore_case: bool, language: str) -> tuple[str, str]:
     """Return two names; a letter beside a digit or a sign is called a letter, as "o" and "zero" are easily confused."""
-    named = names(style, language, ignore_case)
+    named = _names_in(first + second, style, language, ignore_case)
     pair = (_name(first, named), _name(second, named))
     if style == "phonetic" or first.isalpha() == second.isalpha():
         return pair
@@ -256,6 +257,15 @@ def _told_apart(first: str, second: str, style: str, ignore_case: bool, language
         return form.format(_name(character, small))
 
     return called(first, pair[0]), called(second, pair[1])
+
+
+def _names_in(text: str, style: str, language: str, ignore_case: bool) -> dict[str, str]:
+    """Return `names`, and those of the other capitals in a text."""
+    named = names(style, language, ignore_case)
+    if not ignore_case:
+        capital = _language(language).capital
+        named |= {character: capital.format(character) for character in set(text) - named.keys() if character.isupper()}
+    return named
 
 
 def _name(character: str, named: dict[str, str]) -> str:
@@ -278,13 +288,40 @@ _cache_lock = threading.Lock()
 _running = threading.BoundedSemaphore(2)  # children at a time: more only slow each other down on two cores
 
 
-def speak(text: str, path: str | Path, rate: int = 150, voice: str | None = None) -> None:
-    """Write `text`, spoken, as a WAV file; the arguments are those of `synthesize`. Raises SpeechError."""
-    wav = synthesize(text, rate, voice)
+def speak(text: str | Sequence[str], path: str | Path, rate: int = 150, voice: str | None = None) -> None:
+    """Write `text`, spoken, as a WAV file; of several, one after the other, however many they are.
+
+    The other arguments are those of `synthesize`. Raises SpeechError.
+    """
+    parts = [text] if isinstance(text, str) else _together(text)
+    wav = _joined([synthesize(part, rate, voice) for part in parts])
     try:
         Path(path).write_bytes(wav)
     except OSError as error:
         raise SpeechError(f"The sound could not be written to {path} ({error.strerror}): choose another.") from error
+
+
+def _together(texts: Sequence[str]) -> list[str]:
+    """As many texts in one as can be said at once: each utterance takes a process of its own."""
+    parts: list[str] = []
+    for text in texts:
+        if parts and len(parts[-1]) + len(". ") + len(text) <= LONGEST_TEXT:
+            parts[-1] += f". {text}"
+        else:
+            parts.append(text)
+    return parts
+
+
+def _joined(wavs: Sequence[bytes]) -> bytes:
+    """Sounds of one engine as one."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as joined:
+        for number, wav in enumerate(wavs):
+            with wave.open(io.BytesIO(wav)) as sound:
+                if not number:
+                    joined.setparams(sound.getparams())
+                joined.writeframes(sound.readframes(sound.getnframes()))
+    return file.getvalue()
 
 
 def synthesize(text: str, rate: int = 150, voice: str | None = None) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 import wave
@@ -63,6 +65,17 @@ def test_read_prints_texts_and_says_what_failed(tiny_checkpoint: Path, pictures:
     assert output.err.startswith(f"{pictures[1]}: The file is not a picture")
 
 
+def test_read_goes_on_after_names_of_all_kinds(tiny_checkpoint: Path, pictures: list[str], tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"\xff.png")
+    shutil.copy(pictures[0], odd)
+    names = [pictures[0], "a" * 300 + ".png", str(odd), pictures[2]]
+    command = [sys.executable, "-m", "crnn", "read", *names, "--checkpoint", tiny_checkpoint]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}  # no name but text can be printed in it
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 1 and len(done.stdout.splitlines()) == 3
+    assert "File name too long" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_read_takes_a_picture_from_standard_input(
     tiny_checkpoint: Path, pictures: list[str], capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +106,12 @@ def test_speak(tmp_path: Path, capsys: Output) -> None:
     assert main(["speak", "Ab", "--output", str(phonetic), "--rate", "200", "--style", "phonetic"]) == 0
     assert "capital Alpha" in capsys.readouterr().out
     assert seconds_of_sound(phonetic) > seconds_of_sound(plain)
+
+
+def test_speak_in_another_language(tmp_path: Path, capsys: Output) -> None:
+    assert main(["speak", "A7", "--output", str(tmp_path / "a.wav"), "--language", "de", "--style", "phonetic"]) == 0
+    assert "sieben" in capsys.readouterr().out
+    assert seconds_of_sound(tmp_path / "a.wav") > 0.5
 
 
 def labels(folder: Path) -> list[tuple[str, str]]:

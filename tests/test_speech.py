@@ -212,6 +212,8 @@ def test_characters_past_the_last_ordinal_are_numbered() -> None:
 
 def test_characters_beyond_ascii() -> None:
     assert words("é€") == "é, euro sign"
+    assert words("ÄäЖ") == "capital Ä, ä, capital Ж" and words("Ä", ignore_case=True) == "Ä"
+    assert words(reading("É", É=(0.5, "6"))).endswith("the capital letter É, or six")
 
 
 @pytest.mark.parametrize(("style", "language", "message"), [("shout", "en", "spell"), ("spell", "xx", "en")])
@@ -329,6 +331,17 @@ def test_unknown_voice_names_real_ones(voice: str) -> None:
         synthesize("word", voice=voice)
     named = str(caught.value).rstrip(".").split("such as ")[1].split(", ")
     assert set(named) <= {voice.id for voice in voices()}
+
+
+def test_more_than_can_be_said_at_once_is_said_one_after_the_other(tmp_path: Path) -> None:
+    texts, path = [f"{number} apples" for number in range(10)], tmp_path / "sound.wav"
+    speak(texts, path)
+    at_once = len(samples(path.read_bytes()))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(speech, "LONGEST_TEXT", 25)
+        speak(texts, path)
+    wav = path.read_bytes()
+    assert loudness(wav) > 1000 and at_once < len(samples(wav)) < 2 * at_once  # each part ends with a pause
 
 
 def test_folder_that_is_not_there(tmp_path: Path) -> None:
