@@ -20,7 +20,6 @@ from crnn.config import CRNNConfig
 from crnn.data import LabelledBatches
 from crnn.decode import Reading
 from crnn.fonts import find_fonts
-from crnn.image import open_picture
 from crnn.intake import Example, examine, read_folder, split
 from crnn.likeness import families_like
 from crnn.metrics import confusions
@@ -140,7 +139,7 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
     alike: dict[str, float] = {}
     if wishes.draw_share:
         find_fonts()  # takes seconds the first time, which no budget shall pay
-        alike = families_like(watch.model, [open_picture(example.path) for example in training], wishes.seed)
+        alike = families_like(watch.model, [example.path for example in training], wishes.seed)
     batches = LabelledBatches(
         training, watch.reader.charset, model.config.height, model.config.stride, BATCH_SIZE, wishes.seed,
         wishes.draw_share, alike, partial(partings, watch.model), settings.world_size, done,

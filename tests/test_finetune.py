@@ -234,6 +234,13 @@ def test_later_weights_win_unless_they_are_clearly_worse() -> None:
     assert not as_good(lowest + (0.1, 0.11, 0.1, 0.09), lowest)
 
 
+def test_large_pictures_are_kept_smaller_to_measure_on() -> None:
+    photo, strip, small = np.zeros((3000, 4000, 3), np.uint8), np.zeros((2, 4_000_000, 3), np.uint8), np.ones((9, 9, 3))
+    assert watch._smaller(photo).shape == (866, 1154, 3)
+    assert watch._smaller(strip).shape[0] == 2
+    assert watch._smaller(small.astype(np.uint8)).shape == small.shape
+
+
 # ---- batches
 
 
