@@ -116,11 +116,14 @@ def draw(arguments: argparse.Namespace) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train on drawn pictures, or fine-tune on labelled folders, within a time budget."""
+    for_folders = {name: getattr(arguments, name) for name in ("steps", "draw_share", "keep", "layers")}
+    given = {name: value for name, value in for_folders.items() if value is not None}
     if arguments.draw:
         from crnn.train import train
 
-        if arguments.steps:
-            raise ValueError("--steps is for labelled folders; give --minutes with --draw.")
+        if given:
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ValueError(f"{named} can't be given with --draw, but with labelled folders; leave it out.")
         finished = train(arguments.output, arguments.start, arguments.minutes, arguments.resume, arguments.seed)
     else:
         from crnn.finetune import FineTuning, fine_tune
@@ -128,12 +131,9 @@ def train(arguments: argparse.Namespace) -> int:
         wishes = FineTuning(
             start=arguments.start,
             minutes=arguments.minutes,
-            steps=arguments.steps,
             resume=arguments.resume,
             seed=arguments.seed,
-            draw_share=arguments.draw_share,
-            keep=arguments.keep,
-            layers=arguments.layers,
+            **given,
         )
         finished = fine_tune(arguments.folders, arguments.output, wishes)
     print(f"{finished}: trained")
@@ -298,14 +298,10 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", metavar="CHECKPOINT", help="fine-tune these weights")
     parser.add_argument("--minutes", type=float, metavar="N", help="time budget (60 drawn, 5 on folders, or as begun)")
     parser.add_argument("--steps", type=_count, metavar="N", help="a budget of steps instead, repeatable by the seed")
+    parser.add_argument("--draw-share", type=float, metavar="X", help="of folders' batches, drawn pictures (0.6)")
+    parser.add_argument("--keep", type=float, metavar="X", help="of the start's weights, on folders (0.35)")
     parser.add_argument(
-        "--draw-share", type=float, default=0.6, metavar="X", help="of folders' batches, drawn pictures (%(default)s)"
-    )
-    parser.add_argument(
-        "--keep", type=float, default=0.35, metavar="X", help="of the start's weights, on folders (%(default)s)"
-    )
-    parser.add_argument(
-        "--layers", default="all", choices=("all", "head"), help="what to train on folders; head: no convolutions"
+        "--layers", choices=("all", "head"), help="what to train on folders (all); head: no convolutions"
     )
     parser.add_argument("--resume", action="store_true", help="go on where the run in DIR was stopped")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of drawing and training (%(default)s)")

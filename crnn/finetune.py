@@ -25,7 +25,17 @@ from crnn.likeness import families_like
 from crnn.metrics import confusions
 from crnn.model import CRNNForCTC
 from crnn.splice import partings
-from crnn.train import LEARNING_RATE, Averaging, Budget, Clock, CTCTrainer, arguments, last_checkpoint, progress
+from crnn.train import (
+    LEARNING_RATE,
+    Averaging,
+    Budget,
+    Clock,
+    CTCTrainer,
+    arguments,
+    check_minutes,
+    last_checkpoint,
+    progress,
+)
 from crnn.watch import Journal, Watch, scores
 
 BATCH_SIZE = 48
@@ -76,8 +86,9 @@ class FineTuning:
             raise ValueError(f"The share of drawn pictures is {self.draw_share}; give one from 0 to 0.9.")
         if not 0 <= self.keep < 1:
             raise ValueError(f"The share of the start to keep is {self.keep}; give one from 0 to 0.9.")
-        if self.minutes is not None and not self.minutes > 0:
-            raise ValueError(f"The time budget is {self.minutes} minutes; give more than 0.")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"The budget is {self.steps} steps; give more than 0.")
+        check_minutes(self.minutes)
 
 
 def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTuning | None = None) -> Path:

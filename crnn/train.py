@@ -206,9 +206,12 @@ def train(
         The folder of the finished checkpoint: averaged weights, their confidence calibrated.
 
     Raises:
-        ValueError: nothing to resume; one sentence.
+        ValueError: no time, nothing to resume, or another training in ``output``; one sentence.
     """
     output = Path(output)
+    check_minutes(minutes)
+    if not resume and any((*output.glob("checkpoint-*"), *output.glob("model.safetensors"))):
+        raise ValueError(f"{output} holds a training already; give another folder, or --resume to go on with it.")
     last = last_checkpoint(output) if resume else None
     torch.manual_seed(seed)
     model = CRNNForCTC.from_pretrained(start) if start else CRNNForCTC(config or CRNNConfig())
@@ -257,6 +260,12 @@ def train(
     }
     (output / "training.json").write_text(json.dumps({**history, "log": trainer.state.log_history}, indent=1))
     return output
+
+
+def check_minutes(minutes: float | None) -> None:
+    """Raises ValueError where a time budget is none; one sentence."""
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"The time budget is {minutes} minutes; give more than 0.")
 
 
 def last_checkpoint(output: Path) -> str:

@@ -192,7 +192,14 @@ def test_what_gets_worse_ends_early_with_the_first_weights(
 
 
 def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_path: Path) -> None:
-    for wrong in ({"layers": "some"}, {"draw_share": 1.0}, {"draw_share": -0.1}, {"keep": 1.0}, {"minutes": 0}):
+    for wrong in (
+        {"layers": "some"},
+        {"draw_share": 1.0},
+        {"draw_share": -0.1},
+        {"keep": 1.0},
+        {"minutes": 0},
+        {"steps": 0},
+    ):
         with pytest.raises(ValueError, match="give"):
             FineTuning(**wrong)  # type: ignore[arg-type]
     lonely = tmp_path / "lonely"

@@ -96,6 +96,17 @@ def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
         train(tmp_path, resume=True)
 
 
+def test_no_budget_and_no_place_are_one_sentence(tmp_path: Path) -> None:
+    for minutes in (0, -1.5, float("nan")):
+        with pytest.raises(ValueError, match=f"^The time budget is {minutes} minutes; give more than 0.$"):
+            train(tmp_path, minutes=minutes)
+    assert not any(tmp_path.iterdir())
+    for left in ("checkpoint-5", "model.safetensors"):
+        (tmp_path / left / left).mkdir(parents=True)
+        with pytest.raises(ValueError, match="holds a training already; give another folder, or --resume"):
+            train(tmp_path / left, minutes=1)
+
+
 def test_the_rate_warms_up_and_ends_at_zero() -> None:
     rates = [rate(share) for share in np.linspace(0, 1, 101)]
     assert rates[0] < 0.01 and max(rates) == pytest.approx(1, abs=0.01) and rates[-1] < 1e-6
