@@ -53,6 +53,7 @@ def build_demo(checkpoint: str | None = None) -> gr.Blocks:
     with demo:
         gr.HTML(texts.I18N("skip"), html_template='<a class="skip" href="#result">${value}</a>')
         with gr.Column(elem_id="top"):
+            gr.HTML(texts.I18N("page_language"), html_template='<span id="language" hidden>${value}</span>')
             gr.HTML(texts.I18N("title"), html_template="<h1>${value}</h1>")
             gr.HTML(texts.I18N("lede"), html_template="<p>${value}</p>")
         visitor = train.visitor()  # outside the tabs: one that is not shown does not learn what the browser keeps

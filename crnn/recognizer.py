@@ -120,12 +120,12 @@ class Recognizer:
             charset: a name of `crnn.charset.NAMED` or the characters themselves; only these are considered.
             length: how many characters there are, or the fewest and the most; only such texts are considered.
             ignore_case: count the spellings of a text that differ in case as one.
-            top: how many other texts to give at most, and how many other characters for each one. 0, without any of the
-                constraints above, decodes greedily, which is quicker.
+            top: how many other texts to give at most. 0, without any of the constraints above, decodes greedily, which
+                is quicker.
 
         Raises:
             PictureError: the picture can't be used.
-            ValueError: the model doesn't know a character of charset, or the length is not a range.
+            ValueError: the model doesn't know a character of charset, the length is not a range, or top is negative.
         """
         return self.decode(self.look(picture), charset=charset, length=length, ignore_case=ignore_case, top=top)
 
@@ -166,11 +166,15 @@ class Recognizer:
         In place of a picture that can't be used comes its PictureError, yielded and not raised, so that one bad file
         does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed up to twelve batches ahead.
         """
+        if batch_size < 1:
+            raise ValueError(f"The batch size is {batch_size}; give 1 or more.")
         decode = self._decoder(charset, length, ignore_case, top)
         return self._read_windows(iter(pictures), batch_size, decode)
 
     def _decoder(self, charset: str | None, length: Length | None, ignore_case: bool, top: int) -> Decoder:
         """The search under these constraints. Raises ValueError as `read` does."""
+        if top < 0:
+            raise ValueError(f"{top} other texts were asked for; give 0 or more.")
         if not top and charset is None and length is None and not ignore_case:
             return partial(greedy, charset=self.charset)
         return partial(

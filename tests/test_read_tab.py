@@ -152,9 +152,11 @@ def test_contradicting_bounds_are_said(upload: dict[str, str]) -> None:
 
 def test_characters_that_the_reader_does_not_know_are_said(upload: dict[str, str]) -> None:
     reader = Reader(ValueError("The charset 'é' has 'é', which this model can't read."))
-    assert last_of(desk(reader).read(ENGLISH, upload, Wishes(own="é"))).alert.startswith("The charset")
+    assert last_of(desk(reader).read(ENGLISH, upload, Wishes(own="é"))).alert.startswith(
+        "Change “What to expect”: The charset"
+    )
     assert last_of(desk(reader).read(GERMAN, upload, Wishes(own="é"))).alert.startswith(
-        "Dieses Bild ist nicht lesbar: <span"
+        "Ändern Sie „Was zu erwarten ist“: <span"
     )
 
 

@@ -185,6 +185,8 @@ def test_constraints_hold(tiny_model: CRNNForCTC, word_picture: Draw) -> None:
         ({"charset": ""}, "empty"),
         ({"length": (5, 4)}, "5 to 4"),
         ({"length": -1}, "-1"),
+        ({"top": -1}, "^-1 other texts were asked for; give 0 or more.$"),
+        ({"batch_size": 0}, "^The batch size is 0; give 1 or more.$"),
     ],
 )
 def test_impossible_wishes_are_refused_at_once(tiny_model: CRNNForCTC, wish: dict, reason: str) -> None:

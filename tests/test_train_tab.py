@@ -105,13 +105,15 @@ def trained(course: Course, folder: Path, token: str = TOKEN) -> Bench:
 def test_the_report_tells_what_came(open_course: Callable[..., Course], tmp_path: Path) -> None:
     course = open_course()
     bench = course.bench(TOKEN, TEXT)
-    assert TEXT["report_none"] in course.report(bench, "en")
+    assert TEXT["report_none"] in learned.report_html(course.report(bench, TEXT), "en")
     (tmp_path / "text").write_text("no picture")
     said = course.bring(
         bench, [*uploads(tmp_path, "ab.png", "3<.png", "_1.png"), Upload(tmp_path / "text", "<i>.png")], True, "en"
     )
     assert said == ""
-    report = course.report(bench, "en")
+    found = course.report(bench, TEXT)
+    assert learned.report_counts(found, "en") == ["Usable: 2.", "Not usable: 1.", "Without a label: 1."]
+    report = learned.report_html(found, "en")
     assert "Usable: 2." in report and "Not usable: 1." in report and "Without a label: 1." in report
     assert "<code>&lt;</code>" in report and "&lt;i&gt;.png" in report and "<i>" not in report
     assert report.count('src="data:image/png;base64,') == 2 and str(bench.folder) not in report
@@ -145,7 +147,7 @@ def test_only_so_many_pictures_are_drawn(open_course: Callable[..., Course]) -> 
         with pytest.raises(PageError, match=r"pictures were asked for: draw 1 to 3\.$"):
             course.draw(bench, count, [], TEXT)
     course.draw(bench, 2, ["plain", "no such style"], TEXT)
-    assert "Usable: 2." in course.report(bench, "en")
+    assert len(course.report(bench, TEXT).usable) == 2
 
 
 def test_a_page_without_a_token_is_told_so(open_course: Callable[..., Course]) -> None:
@@ -191,6 +193,15 @@ def test_what_is_damaged_is_not_used(open_course: Callable[..., Course], tmp_pat
     with pytest.raises(ValueError, match="damaged, or gone"):
         course.use(bench, "ann", TEXT)
     assert not course.readers.has_own("ann")
+
+
+def test_what_is_removed_is_not_read_with_either(open_course: Callable[..., Course], tmp_path: Path) -> None:
+    course = open_course()
+    bench = trained(course, tmp_path)
+    for session in ("ann", "bob"):
+        course.use(bench, session, TEXT)
+    course.remove(bench, "ann")
+    assert not course.readers.has_own("ann") and course.readers.has_own("bob") and not bench.folder.exists()
 
 
 def test_without_a_result_there_is_nothing_to_take(open_course: Callable[..., Course], tmp_path: Path) -> None:

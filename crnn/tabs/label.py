@@ -109,6 +109,8 @@ class Labels:
         try:
             pile.refresh()
         except Gone:
+            view.made.clear()
+            view.skipped.clear()
             return None
         if view.current and pile.waits(view.current):
             return self._shown(pile, view, visitor)._replace(text=None)

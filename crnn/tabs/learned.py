@@ -31,14 +31,9 @@ LEFT_STEP_S = 10  # time left is said in such steps
 
 def report_html(report: Report, language: str) -> str:
     """How many pictures can be used, which can't and why, and some with their labels."""
-    texts = TEXTS[language]
-    if not (report.usable or report.problems or report.unlabelled):
+    texts, counts = TEXTS[language], report_counts(report, language)
+    if not counts:
         return note(texts["report_none"])
-    counts = [texts["report_usable"].format(len(report.usable))]
-    if report.problems:
-        counts.append(texts["report_problems"].format(len(report.problems)))
-    if report.unlabelled:
-        counts.append(texts["report_unlabelled"].format(report.unlabelled))
     html = "".join(f"<li>{count}</li>" for count in counts)
     html = f'<ul class="counts">{html}</ul>'
     if report.new_characters:
@@ -56,6 +51,15 @@ def report_html(report: Report, language: str) -> str:
         if len(report.problems) > SHOWN_PROBLEMS:
             html += f"<p>{texts['report_more'].format(len(report.problems) - SHOWN_PROBLEMS)}</p>"
     return html
+
+
+def report_counts(report: Report, language: str) -> list[str]:
+    """How many pictures can be used, can't, and have no label, a sentence each; none where there are no pictures."""
+    texts = TEXTS[language]
+    counted = ("usable", len(report.usable)), ("problems", len(report.problems)), ("unlabelled", report.unlabelled)
+    if not any(count for _, count in counted):
+        return []
+    return [texts[f"report_{kind}"].format(count) for kind, count in counted if count or kind == "usable"]
 
 
 def _figure(path: Path, text: str) -> str:

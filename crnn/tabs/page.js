@@ -81,6 +81,9 @@ new MutationObserver(() => {
   showMap(); // the maps come after the buttons, of which one may have the focus by then
   // Gradio calls the thumbnail on a button after the button, so that a screen reader says the name twice.
   for (const thumbnail of all('#examples img:not([alt=""])')) thumbnail.alt = "";
+  // Gradio says the browser's language, whether the page has it or is shown in English.
+  const code = one("#language")?.textContent;
+  if (code && document.documentElement.lang !== code) document.documentElement.lang = code;
   const title = one("h1")?.textContent;
   if (title && document.title !== title) document.title = title; // in the page's language
 }).observe(document, { childList: true, subtree: true });

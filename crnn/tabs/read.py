@@ -20,7 +20,7 @@ from gradio.events import api
 from gradio.utils import get_upload_folder
 
 from crnn.decode import Alternative, Reading
-from crnn.image import Picture, open_picture
+from crnn.image import Picture, PictureError, open_picture
 from crnn.speech import RATES, SpeechError, synthesize, voices, words
 from crnn.tabs.readers import Readers
 from crnn.tabs.result import details_html, note, sound_html, status_line, text_html
@@ -111,8 +111,9 @@ def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[S
             yield from steps(desk, visitor, *arguments, **options)
         except PageError as error:
             yield desk.blank(visitor, alert=escape(str(error)))
-        except ValueError as error:  # a PictureError, or wishes that the reader can't fulfil
-            yield desk.blank(visitor, alert=texts["bad_picture"].format(_english(error, visitor)))
+        except ValueError as error:
+            blamed = "bad_picture" if isinstance(error, PictureError) else "bad_wish"
+            yield desk.blank(visitor, alert=texts[blamed].format(_english(error, visitor)))
         except Exception:
             log.exception("A read failed.")
             yield desk.blank(visitor, alert=texts["failed"])

@@ -14,6 +14,7 @@ Texts = dict[str, str]
 
 TEXTS: dict[str, Texts] = {
     "en": {
+        "page_language": "en",
         "title": "Captcha reader",
         "lede": "Bring a picture of distorted text. It is read, shown and spoken.",
         "skip": "Skip to the result",
@@ -137,6 +138,7 @@ TEXTS: dict[str, Texts] = {
         "status_unsure": "{} unsure.",
         "no_picture": "There is no picture yet: upload one, take one with the camera, or paste one.",
         "bad_picture": "{}",
+        "bad_wish": "Change “What to expect”: {}",
         "picture_gone": "This picture has already been deleted from the server: bring it again.",
         "length_order": "No text has at least {} but at most {} characters: make the second number the larger one.",
         "crop_order": "Nothing is left of the picture: move the left and right, or top and bottom edges apart.",
@@ -258,6 +260,7 @@ TEXTS: dict[str, Texts] = {
         "train_failed": "This failed by a fault of the server: try it again.",
     },
     "es": {
+        "page_language": "es",
         "title": "Lector de captchas",
         "lede": "Traiga una imagen de texto deformado. Se lee, se muestra y se dice.",
         "skip": "Saltar al resultado",
@@ -372,6 +375,7 @@ TEXTS: dict[str, Texts] = {
         "status_unsure": "{} inseguro.",
         "no_picture": "Aún no hay imagen: súbala, tómela con la cámara o péguela.",
         "bad_picture": "Esta imagen no se puede leer: {}",
+        "bad_wish": "Cambie «Qué se espera»: {}",
         "picture_gone": "Esta imagen ya se ha borrado del servidor: tráigala otra vez.",
         "length_order": "Ningún texto tiene al menos {} y como mucho {} caracteres: haga mayor el segundo número.",
         "crop_order": "No queda nada de la imagen: separe los bordes izquierdo y derecho, o superior e inferior.",
@@ -491,6 +495,7 @@ TEXTS: dict[str, Texts] = {
         "train_failed": "Esto falló por un fallo del servidor: inténtelo otra vez.",
     },
     "fr": {
+        "page_language": "fr",
         "title": "Lecteur de captchas",
         "lede": "Apportez une image de texte déformé. Il est lu, montré et dit.",
         "skip": "Aller au résultat",
@@ -609,6 +614,7 @@ TEXTS: dict[str, Texts] = {
         "status_unsure": "{} incertain.",
         "no_picture": "Il n'y a pas encore d'image : envoyez-en une, prenez-en une avec la caméra ou collez-en une.",
         "bad_picture": "Cette image ne peut pas être lue : {}",
+        "bad_wish": "Modifiez « À quoi s'attendre » : {}",
         "picture_gone": "Cette image a déjà été effacée du serveur : apportez-la de nouveau.",
         "length_order": "Aucun texte n'a au moins {} et au plus {} caractères : augmentez le second nombre.",
         "crop_order": "Il ne reste rien de l'image : écartez les bords gauche et droit, ou supérieur et inférieur.",
@@ -732,6 +738,7 @@ TEXTS: dict[str, Texts] = {
         "train_failed": "Cela a échoué par une panne du serveur : réessayez.",
     },
     "de": {
+        "page_language": "de",
         "title": "Captcha-Leser",
         "lede": "Bringen Sie ein Bild mit verzerrtem Text. Er wird gelesen, gezeigt und gesprochen.",
         "skip": "Zum Ergebnis springen",
@@ -855,6 +862,7 @@ TEXTS: dict[str, Texts] = {
         "status_unsure": "{} unsicher.",
         "no_picture": "Noch ist kein Bild da: Laden Sie eines hoch, nehmen Sie eines auf oder fügen Sie eines ein.",
         "bad_picture": "Dieses Bild ist nicht lesbar: {}",
+        "bad_wish": "Ändern Sie „Was zu erwarten ist“: {}",
         "picture_gone": "Dieses Bild ist auf dem Server schon gelöscht: Bringen Sie es noch einmal.",
         "length_order": "Kein Text hat mindestens {} und höchstens {} Zeichen: Machen Sie die zweite Zahl größer.",
         "crop_order": (

@@ -21,7 +21,7 @@ from gradio.utils import get_upload_folder
 from crnn.styles import STYLES
 from crnn.tabs import label
 from crnn.tabs.bench import Bench, Report, Upload
-from crnn.tabs.learned import measures_html, progress_html, report_html, result_html, status_line
+from crnn.tabs.learned import measures_html, progress_html, report_counts, report_html, result_html, status_line
 from crnn.tabs.read import PageError, Visitor, loaded, reader_line
 from crnn.tabs.readers import Readers
 from crnn.tabs.result import note
@@ -114,13 +114,13 @@ class Course:
             raise PageError(texts["no_visitor"])
         return self.workshop.bench(token)
 
-    def report(self, bench: Bench, language: str) -> str:
-        """What the pictures are good for, as HTML; waits for the reader where there are any."""
+    def report(self, bench: Bench, texts: Texts) -> Report:
+        """What the pictures are good for; waits for the reader where there are any."""
         if not bench.examples():
-            return report_html(Report(), language)
-        recognizer = loaded(self.reader, TEXTS[language])
+            return Report()
+        recognizer = loaded(self.reader, texts)
         config = recognizer.model.config
-        return report_html(bench.report(recognizer.charset, config.height, config.stride), language)
+        return bench.report(recognizer.charset, config.height, config.stride)
 
     def bring(self, bench: Bench, uploads: Iterable[Upload], named: bool, language: str) -> str:
         """Add what was uploaded; returns what could not be, as HTML."""
@@ -136,9 +136,7 @@ class Course:
 
     def start(self, bench: Bench, order: Order, texts: Texts) -> None:
         """Begin a training, or wait for its turn."""
-        recognizer = loaded(self.reader, texts)
-        config = recognizer.model.config
-        usable = bench.report(recognizer.charset, config.height, config.stride).usable
+        usable = self.report(bench, texts).usable
         if len({example.text.casefold() for example in usable}) < 2:
             raise PageError(texts["too_few"].format(len(usable)))
         self.workshop.start(bench, order)
@@ -183,6 +181,11 @@ class Course:
         except ValueError:  # reads would fail with it
             self.readers.back(session)
             raise
+
+    def remove(self, bench: Bench, session: str) -> None:
+        """Remove the visitor's pictures and all that was learnt from them, in this session's Read tab too."""
+        self.workshop.remove(bench)
+        self.readers.back(session)
 
     def push(self, bench: Bench, repo: str, token: str, private: bool, texts: Texts) -> str:
         """Push the finished checkpoint to the Hub; returns its address."""
@@ -346,11 +349,13 @@ def build(
     def look(visitor: Visitor, bench: Bench, seen: Seen) -> list[Any]:
         return updates(course.show(bench, seen, visitor.language), TEXTS[visitor.language])
 
-    def pictures(visitor: Visitor, token: Any, request: gr.Request) -> list[Any]:
-        """The values of report, over_row and the outputs of labelling."""
+    def pictures(visitor: Visitor, token: Any, request: gr.Request) -> tuple[str, list[Any]]:
+        """What is to be said of them, and the values of report, over_row and the outputs of labelling."""
         bench = course.bench(token, TEXTS[visitor.language])
-        shown = course.report(bench, visitor.language)
-        return [shown, gr.Row(visible=bool(bench.examples())), *labelling.show(token, request)]
+        found = course.report(bench, TEXTS[visitor.language])
+        counts = " ".join(report_counts(found, visitor.language))
+        html = report_html(found, visitor.language)
+        return counts, [html, gr.Row(visible=bool(bench.examples())), *labelling.show(token, request)]
 
     on_pictures = [pictures_status, pictures_alert, report, over_row, *labelling.outputs]
     untouched = [gr.skip()] * (len(on_pictures) - 2)
@@ -365,7 +370,8 @@ def build(
         yield [texts[busy] if reader.done() else texts["loading"], "", *untouched]
         try:
             said = work(visitor, course.bench(token, texts))
-            yield ["", said, *pictures(visitor, token, request)]
+            counts, shown = pictures(visitor, token, request)
+            yield [counts, said, *shown]
         except Exception as error:
             yield ["", explained(texts, visitor.language, error), *untouched]
 
@@ -387,18 +393,19 @@ def build(
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         try:
-            workshop.remove(course.bench(token, texts))
+            course.remove(course.bench(token, texts), visitor.session)
             bench = course.bench(token, texts)
-            told = [texts["removed"], "", *pictures(visitor, token, request)]
-            return [*told, *look(visitor, bench, Seen()), "", "", ""]
+            told = [texts["removed"], "", *pictures(visitor, token, request)[1]]
+            return [*told, *look(visitor, bench, Seen()), "", "", "", reader_line(False, visitor)]
         except Exception as error:
             said = explained(texts, visitor.language, error)
-            return ["", said, *untouched, *[gr.skip()] * (len(live) + 3)]
+            return ["", said, *untouched, *[gr.skip()] * (len(live) + 4)]
 
     def on_label(token: Any, request: gr.Request) -> Any:
         visitor = Visitor.of(request)
         try:
-            return course.report(course.bench(token, TEXTS[visitor.language]), visitor.language)
+            texts = TEXTS[visitor.language]
+            return report_html(course.report(course.bench(token, texts), texts), visitor.language)
         except Exception as error:
             return explained(TEXTS[visitor.language], visitor.language, error)
 
@@ -433,7 +440,7 @@ def build(
             bench = course.bench(token, texts)
             if not bench.examples() and workshop.state(bench).phase == "idle":
                 return [gr.skip()] * len(left)
-            return ["", *pictures(visitor, token, request), *look(visitor, bench, Seen())]
+            return ["", *pictures(visitor, token, request)[1], *look(visitor, bench, Seen())]
         except Exception as error:
             return [explained(texts, visitor.language, error), *untouched, *[gr.skip()] * len(live)]
 
@@ -474,7 +481,7 @@ def build(
     many = functools.partial(listen, concurrency_id="pictures", concurrency_limit=2)
     many(files.upload, on_files, [token, files, named], [files, *on_pictures], preprocess=False)
     many(draw.click, on_draw, [token, count, styles], on_pictures)
-    many(over.click, on_over, token, [*on_pictures, *live, train_alert, learnt_status, learnt_alert])
+    many(over.click, on_over, token, [*on_pictures, *live, train_alert, learnt_status, learnt_alert, own_reader])
     gr.on(
         labelling.saved.change, on_label, token, report, show_progress="hidden", trigger_mode="always_last",
         concurrency_id="pictures", api_visibility="private",

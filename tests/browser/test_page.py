@@ -374,6 +374,12 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     expect(page.get_by_role("radio", name=TEXT["phonetic"])).to_be_checked()
 
 
+def test_in_other_languages_the_page_is_english_and_says_so(open_page: Callable[..., Page]) -> None:
+    page = open_page(language="nl")
+    expect(page.get_by_role("heading", level=1)).to_have_text(TEXT["title"])
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
 @pytest.mark.parametrize("language", [language for language in TEXTS if language != "en"])
 def test_the_page_speaks_the_language_of_the_browser(
     open_page: Callable[..., Page], language: str, upload: Upload
