@@ -147,7 +147,7 @@ def beam_search(
     ranked = sorted(zip(exact.tolist(), texts, strict=True), reverse=True)
     read, *others = (Alternative(charset.decode(ids), _probability(score)) for score, ids in ranked[: top + 1])
     ids = ranked[0][1]
-    _, characters = _characters(scores, charset, ids, _alignment(scores, ids))
+    _, characters = _characters(scores, charset, ids, alignment(scores, ids))
     return Reading(read.text, read.confidence, characters, tuple(others))
 
 
@@ -182,6 +182,40 @@ def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
     `ids` are class ids without blanks. -inf if the text doesn't fit the frames.
     """
     return float(_text_scores(np.asarray(log_probs, dtype=np.float64), [ids])[0])
+
+
+def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
+    """The frames of each character of a text on the text's best path: (first, one past the last).
+
+    The forward pass with the maximum for the sum (Viterbi; Graves et al. 2006, section 4.1).
+
+    Args:
+        log_probs: (T, C).
+        ids: class ids without blanks; they need no more frames than there are.
+    """
+    scores = np.asarray(log_probs, dtype=np.float64)
+    plain = _runs(scores)
+    if [class_id for class_id, _ in plain] == list(ids):  # no path of any text is better
+        return [frames for _, frames in plain]
+    states, skip = (one[:, 0] for one in _lattice([ids]))
+    emitted = scores[:, states]  # (T, S)
+    ways = np.full(len(states), -np.inf)
+    ways[:2] = emitted[0, :2]
+    moves = np.zeros(emitted.shape, dtype=int)  # how many states back the best path came from
+    options = np.full((3, len(ways)), -np.inf)
+    for time in range(1, len(emitted)):
+        options[0], options[1, 1:] = ways, ways[:-1]
+        options[2, 2:] = np.where(skip[2:], ways[:-2], -np.inf)
+        moves[time] = options.argmax(axis=0)
+        ways = options.max(axis=0) + emitted[time]
+    state = int(ways[-2:].argmax()) + max(0, len(ways) - 2)
+    path = [state]
+    for time in range(len(emitted) - 1, 0, -1):
+        state -= int(moves[time, state])
+        path.append(state)
+    path.reverse()
+    runs = {state: list(run) for state, run in groupby(range(len(path)), key=path.__getitem__)}
+    return [(runs[state][0], runs[state][-1] + 1) for state in range(1, 2 * len(ids), 2)]
 
 
 def lead(log_probs: ArrayLike) -> float:
@@ -434,32 +468,6 @@ def _forward_in_logs(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
         ways[2:] = np.logaddexp(ways[2:], moved) + frame
         ways[1] = -np.inf
     return ways
-
-
-def _alignment(scores: Floats, ids: Sequence[int]) -> list[Frames]:
-    """The frames of each character of a text on the text's best path (Viterbi)."""
-    plain = _runs(scores)
-    if [class_id for class_id, _ in plain] == list(ids):  # no path of any text is better
-        return [frames for _, frames in plain]
-    states, skip = (one[:, 0] for one in _lattice([ids]))
-    emitted = scores[:, states]  # (T, S)
-    ways = np.full(len(states), -np.inf)
-    ways[:2] = emitted[0, :2]
-    moves = np.zeros(emitted.shape, dtype=int)  # how many states back the best path came from
-    options = np.full((3, len(ways)), -np.inf)
-    for time in range(1, len(emitted)):
-        options[0], options[1, 1:] = ways, ways[:-1]
-        options[2, 2:] = np.where(skip[2:], ways[:-2], -np.inf)
-        moves[time] = options.argmax(axis=0)
-        ways = options.max(axis=0) + emitted[time]
-    state = int(ways[-2:].argmax()) + max(0, len(ways) - 2)
-    path = [state]
-    for time in range(len(emitted) - 1, 0, -1):
-        state -= int(moves[time, state])
-        path.append(state)
-    path.reverse()
-    runs = {state: list(run) for state, run in groupby(range(len(path)), key=path.__getitem__)}
-    return [(runs[state][0], runs[state][-1] + 1) for state in range(1, 2 * len(ids), 2)]
 
 
 def _characters(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ def _inside(shape: tuple[int, ...], box: Sequence[float], size: tuple[int, int])
 
 
 def _dense(text: str) -> str:
-    return "".join(text.split())
+    """Without white space, and composed (Unicode NFC), as training composes labels."""
+    return unicodedata.normalize("NFC", "".join(text.split()))
 
 
 def _plain(text: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
 
-from crnn.charset import BLANK, Charset
+from crnn.charset import Charset
+from crnn.decode import alignment
 from crnn.image import Geometry, Picture, prepare
 from crnn.model import CRNNForCTC
 
@@ -59,38 +58,6 @@ def partings(model: CRNNForCTC, picture: Picture, text: str) -> np.ndarray:
     height, stride = model.config.height, model.config.stride
     geometry = Geometry.of(picture, height, stride)
     logits = model(torch.from_numpy(prepare(picture, height, stride))[None]).logits[0]
-    path = forced_path(logits.log_softmax(-1).numpy(), Charset(model.config.charset).encode(text))
-    centres = np.array([np.flatnonzero(path == number).mean() + 0.5 for number in range(len(text))])
+    frames = alignment(logits.log_softmax(-1).numpy(), Charset(model.config.charset).encode(text))
+    centres = np.array(frames).mean(axis=1)
     return (centres[1:] + centres[:-1]) / 2 * geometry.width / geometry.frames
-
-
-def forced_path(log_probs: np.ndarray, ids: Sequence[int]) -> np.ndarray:
-    """The most probable path that says a text (Graves et al., 2006, section 4.1, with the maximum for the sum).
-
-    Args:
-        log_probs: (T, C).
-        ids: class ids of the text; it needs no more frames than there are.
-
-    Returns:
-        (T,) int: for each frame the number of its character in the text, -1 for blanks.
-    """
-    states = np.full(2 * len(ids) + 1, BLANK)
-    states[1::2] = ids
-    frames, count = len(log_probs), len(states)
-    may_skip = np.zeros(count, bool)
-    may_skip[3::2] = states[3::2] != states[1:-2:2]
-    best = np.full(count, -np.inf)
-    best[:2] = log_probs[0, states[:2]]
-    came = np.zeros((frames, count), int)
-    for t in range(1, frames):
-        options = np.full((3, count), -np.inf)
-        options[0], options[1, 1:] = best, best[:-1]
-        options[2, 2:] = np.where(may_skip[2:], best[:-2], -np.inf)
-        came[t] = options.argmax(axis=0)
-        best = options.max(axis=0) + log_probs[t, states]
-    state = count - 1 if best[-1] >= best[-2] else count - 2
-    path = np.full(frames, -1)
-    for t in range(frames - 1, -1, -1):
-        path[t] = state // 2 if state % 2 else -1
-        state -= came[t, state]
-    return path

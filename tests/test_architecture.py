@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "styles": ("charset",),
     "synth": ("charset", "effects", "fonts", "styles"),
     "augment": ("effects",),
-    "splice": ("charset", "image", "model"),
+    "splice": ("charset", "decode", "image", "model"),
     "data": ("augment", "charset", "fonts", "image", "intake", "model", "splice", "styles", "synth"),
     "likeness": ("data", "image", "model", "styles", "synth"),
     "metrics": ("decode",),

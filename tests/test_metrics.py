@@ -33,6 +33,7 @@ from crnn.metrics import (
         ("aB 3", " aB3\n", True, True),
         ("aB3", "aB8", False, False),
         ("", "", True, True),
+        ("e\u0301A1", "éA1", True, True),  # macOS decomposes names
     ],
 )
 def test_exact_ignores_case_and_both_ignore_white_space(

@@ -9,20 +9,22 @@ import numpy as np
 import pytest
 
 from crnn.config import CRNNConfig
+from crnn.decode import alignment
 from crnn.model import CRNNForCTC
 from crnn.recognizer import SHIPPED
-from crnn.splice import forced_path, partings, splice
+from crnn.splice import partings, splice
 from crnn.synth import draw
 from crnn.train import collapse
 
 
 @pytest.mark.parametrize("ids", [[1], [1, 2], [1, 1], [2, 1, 1], [3, 3, 3]])
-def test_the_forced_path_is_the_best_of_all_that_say_the_text(ids: list[int]) -> None:
+def test_the_alignment_is_the_best_of_all_paths_that_say_the_text(ids: list[int]) -> None:
     log_probs = np.log(np.random.default_rng(len(ids)).dirichlet(np.ones(4), 6))
     paths = (np.array(path) for path in itertools.product(range(4), repeat=6))
     best = max(sum(log_probs[np.arange(6), path]) for path in paths if collapse(path) == ids)
-    path = forced_path(log_probs, ids)
-    classes = np.array([ids[number] if number >= 0 else 0 for number in path])
+    classes = np.zeros(6, int)
+    for class_id, (start, end) in zip(ids, alignment(log_probs, ids), strict=True):
+        classes[start:end] = class_id
     assert collapse(classes) == ids
     assert log_probs[np.arange(6), classes].sum() == pytest.approx(best)
 
