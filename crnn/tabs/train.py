@@ -420,14 +420,18 @@ def build(
         except Exception as error:
             return [explained(texts, visitor.language, error), *[gr.skip()] * len(live)]
 
-    def on_train(token: Any, seen: Seen, request: gr.Request, *fields: Any) -> list[Any]:
-        return steer(token, seen, request, lambda bench, texts: course.start(bench, order_of(*fields), texts))
+    def pressed(work: Callable[..., None]) -> Callable[..., Iterator[list[Any]]]:
+        """The handler of a button that steers; work takes the bench, the texts and the fields."""
 
-    def on_resume(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
-        return steer(token, seen, request, lambda bench, texts: course.resume(bench))
+        def on_press(token: Any, seen: Seen, request: gr.Request, *fields: Any) -> Iterator[list[Any]]:
+            yield ["", *[gr.skip()] * len(live)]  # said again, an alert must change to be announced
+            yield steer(token, seen, request, lambda bench, texts: work(bench, texts, *fields))
 
-    def on_stop(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
-        return steer(token, seen, request, lambda bench, texts: workshop.stop(bench))
+        return on_press
+
+    on_train = pressed(lambda bench, texts, *fields: course.start(bench, order_of(*fields), texts))
+    on_resume = pressed(lambda bench, texts: course.resume(bench))
+    on_stop = pressed(lambda bench, texts: workshop.stop(bench))
 
     def on_tick(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
         return steer(token, seen, request, lambda bench, texts: None)[1:]
