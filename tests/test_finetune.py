@@ -209,8 +209,9 @@ def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_
         fine_tune([lonely], tmp_path / "run", FineTuning(small))
     (error,) = events(tmp_path / "run", "error")
     assert error["sentence"].startswith("1 of the 1 pictures")
-    with pytest.raises(ValueError, match="no interim checkpoint to resume"):
-        fine_tune([folder], tmp_path / "run", FineTuning(small, resume=True))
+    for place in ("run", "nowhere"):
+        with pytest.raises(ValueError, match="no interim checkpoint to resume"):
+            fine_tune([folder], tmp_path / place, FineTuning(small, resume=True))
     (tmp_path / "run" / "checkpoint-1").mkdir()
     with pytest.raises(ValueError, match="holds a training already"):
         fine_tune([folder], tmp_path / "run", FineTuning(small))
