@@ -280,6 +280,15 @@ def rings(rng: Generator, canvas: Array, value: object, cap: float) -> None:
         cv2.circle(canvas, (int(x), int(y)), max(1, int(radius * cap)), value, -1 if filled else 1, cv2.LINE_AA)  # type: ignore[call-overload]
 
 
+def ripples(rng: Generator, canvas: Array, value: object, cap: float) -> None:
+    """Thin rings around one place, round or flat, over the whole picture."""
+    h, w = canvas.shape[:2]
+    x, y = rng.uniform((0.1 * w, 0), (0.9 * w, h))
+    flat, pitch = rng.uniform(0.3, 1.0), max(4.0, rng.uniform(0.25, 0.9) * cap)
+    for radius in np.arange(rng.uniform(0.5, 1) * pitch, w, pitch):
+        cv2.ellipse(canvas, (int(x), int(y)), (int(radius), int(flat * radius)), 0, 0, 360, value, 1, cv2.LINE_AA)  # type: ignore[call-overload]
+
+
 def lattice(rng: Generator, canvas: Array, value: object, cap: float) -> None:
     """A grid of straight lines, even or uneven, upright or aslant."""
     h, w = canvas.shape[:2]
@@ -322,7 +331,10 @@ def ticks(rng: Generator, canvas: Array, value: object, cap: float) -> None:
         cv2.line(canvas, (int(x), int(y)), (int(x + dx * cap), int(y + dy * cap)), value, width)  # type: ignore[call-overload]
 
 
-CLUTTER = {f.__name__: f for f in (lines, long_lines, waves, curves, tapered, arcs, rings, lattice, web, specks, ticks)}
+CLUTTER = {
+    f.__name__: f
+    for f in (lines, long_lines, waves, curves, tapered, arcs, rings, ripples, lattice, web, specks, ticks)
+}
 
 
 # Grounds: a picture (H, W, 3) uint8 around a base colour.

@@ -183,7 +183,7 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
 def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list[tuple[_Patch, float]]:
     """Each glyph scaled, turned, lifted and pulled at its corners, with the pen at 0; and its advance in px."""
     n = len(glyphs)
-    squeeze = rng.uniform(0.75, 1.2) if rng.random() < 0.3 else 1.0
+    squeeze = rng.uniform(0.55, 1.25) if rng.random() < 0.35 else 1.0
     interpolation = cv2.INTER_NEAREST if rng.random() < 0.08 else cv2.INTER_LINEAR
     scale = cap / CAP * rng.uniform(*style.scale, (n, 2)) * (squeeze, 1.0)  # (n, 2): across, upright
     size = np.array([bitmap.mask.shape[::-1] for bitmap in glyphs])  # (n, 2): width, height
