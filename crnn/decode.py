@@ -5,7 +5,9 @@
 Recognition using Bi-Directional Recurrent DNNs", algorithm 1) and takes constraints. Either way the confidence of a
 text is its exact probability: the sum over all its paths (CTC forward, Graves et al. 2006, section 4.1).
 
-Log-probabilities are (T, C): T frames, C classes with the blank first, and each frame's exp sums to 1.
+Log-probabilities are (T, C): T frames, C classes with the blank first, and each frame's exp sums to 1. Where there are
+several, of changed views of one picture, a text's probability is the mean of what it is in each. The views' frames may
+differ, since it is texts that are compared; characters are placed on the frames of the first.
 """
 
 from __future__ import annotations
@@ -86,22 +88,24 @@ class Reading:
         }
 
 
-def greedy(log_probs: ArrayLike, charset: Charset) -> Reading:
+def greedy(log_probs: ArrayLike, charset: Charset, others: Sequence[ArrayLike] = ()) -> Reading:
     """The text of the best path: the best class of each frame, repeats joined, blanks dropped. `alternatives` is empty.
 
     Glyphs whose two cases look alike give frames that flip between them, and a plain best path reads one glyph as "cC".
     So the path is taken with both cases of a letter as one class, and each character then gets the case with the larger
     posterior over its frames. Only if the plain best path is more than twice as probable does its text stand: twice,
     because a glyph of unsure case divides its probability between two texts.
+
+    With `others`, of other views of the picture, each gives its text, and the most probable of these is read.
     """
-    scores = _checked(log_probs, charset)
-    folded, plain = _best_path(scores, _folding(charset)[1]), _runs(scores)
-    runs = folded
-    if [class_id for class_id, _ in folded] != [class_id for class_id, _ in plain]:
-        folded_score, plain_score = _text_scores(scores, [[class_id for class_id, _ in way] for way in (folded, plain)])
-        runs = plain if plain_score > folded_score + math.log(2) else folded
-    ids = [class_id for class_id, _ in runs]
-    score, characters = _characters(scores, charset, ids, [frames for _, frames in runs])
+    views = [_checked(view, charset) for view in (log_probs, *others)]
+    ways = [_best_way(view, charset) for view in views]
+    ids, spans = ways[0]
+    if others:
+        texts = list(dict.fromkeys(tuple(text) for text, _ in ways))
+        ids = list(texts[int(_mean_scores(views, texts).argmax())])
+        spans = alignment(views[0], ids)
+    score, characters = _characters(views, charset, ids, spans)
     return Reading(charset.decode(ids), _probability(score), characters)
 
 
@@ -113,8 +117,9 @@ def beam_search(
     allowed: str | None = None,
     length: tuple[int, int] | None = None,
     ignore_case: bool = False,
+    others: Sequence[ArrayLike] = (),
 ) -> Reading:
-    """The most probable of the texts that prefix beam search finds, and up to `top` others.
+    """The most probable of the texts that prefix beam search finds, in any view, and up to `top` others.
 
     The constraints hold while decoding: only `allowed` characters, and `length` (shortest, longest) of them. With
     `ignore_case` the two cases of a letter are one class, their probabilities added, and the text is lower case.
@@ -123,32 +128,26 @@ def beam_search(
     """
     if beam < 1:
         raise ValueError(f"A beam of {beam} came, expected at least 1.")
-    scores = _checked(log_probs, charset)
+    views = [_checked(view, charset) for view in (log_probs, *others)]
     if ignore_case:
         charset, groups = _folding(charset)
         with np.errstate(divide="ignore"):  # log(0) is -inf, as it should be
-            scores = np.log(np.exp(scores) @ groups)
+            views = [np.log(np.exp(scores) @ groups) for scores in views]
         allowed = None if allowed is None else "".join(map(_fold, allowed))
     if allowed is not None:
         forbidden = np.ones(len(charset), dtype=bool)
         forbidden[[BLANK, *charset.class_ids(allowed)]] = False
-        scores[:, forbidden] = -np.inf
+        for scores in views:
+            scores[:, forbidden] = -np.inf
 
-    within = _constraint_score(scores, length)
-    texts = _prefixes(scores, beam, None)
-    if length:  # what is best of all is best of those within, too; else a place for each length is worth its time
-        texts = [text for text in texts if length[0] <= len(text) <= length[1]]
-        texts = texts if len(texts) > top else _prefixes(scores, beam, length)
-    letters = 2  # two at each frame let a text grow there, however sure the blank is
-    while not texts:  # `within` is finite, so there is a text: look wider
-        texts = _prefixes(scores, max(beam, letters), length, letters)
-        letters *= 4
-    exact = _text_scores(scores, texts) - within
-    ranked = sorted(zip(exact.tolist(), texts, strict=True), reverse=True)
-    read, *others = (Alternative(charset.decode(ids), _probability(score)) for score, ids in ranked[: top + 1])
+    within = [_constraint_score(scores, length) for scores in views]
+    texts = list(dict.fromkeys(text for scores in views for text in _texts_within(scores, beam, length, top)))
+    exact = _mean_scores(views, texts, within).tolist()
+    ranked = sorted((pair for pair in zip(exact, texts, strict=True) if pair[0] > -math.inf), reverse=True)
+    read, *rest = (Alternative(charset.decode(ids), _probability(score)) for score, ids in ranked[: top + 1])
     ids = ranked[0][1]
-    _, characters = _characters(scores, charset, ids, alignment(scores, ids))
-    return Reading(read.text, read.confidence, characters, tuple(others))
+    _, characters = _characters(views, charset, ids, alignment(views[0], ids))
+    return Reading(read.text, read.confidence, characters, tuple(rest))
 
 
 def calibrated(reading: Reading, slope: float, offset: float) -> Reading:
@@ -218,14 +217,26 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
     return [(runs[state][0], runs[state][-1] + 1) for state in range(1, 2 * len(ids), 2)]
 
 
-def lead(log_probs: ArrayLike) -> float:
+def most_likely(log_probs: ArrayLike, *others: ArrayLike) -> float:
+    """P of the most probable of the views' best paths' texts; 0 where that is no text."""
+    views = _doubles(log_probs, *others)
+    texts = [ids for view in views if (ids := best_path(view))]
+    return float(np.exp(_mean_scores(views, texts).max())) if texts else 0.0
+
+
+def lead(log_probs: ArrayLike, *others: ArrayLike) -> float:
     """How far the most probable text is ahead of the next one, as the difference of their log-probabilities.
 
     Of those that a narrow beam finds; inf where that is one text alone.
     """
-    scores = np.asarray(log_probs, dtype=np.float64)
-    *_, second, first = -math.inf, *sorted(_text_scores(scores, _prefixes(scores, LEADERS, None)).tolist())
+    views = _doubles(log_probs, *others)
+    texts = list(dict.fromkeys(text for scores in views for text in _prefixes(scores, LEADERS, None)))
+    *_, second, first = -math.inf, *sorted(_mean_scores(views, texts).tolist())
     return first - second
+
+
+def _doubles(*views: ArrayLike) -> list[Floats]:
+    return [np.asarray(view, dtype=np.float64) for view in views]
 
 
 def _checked(log_probs: ArrayLike, charset: Charset) -> Floats:
@@ -257,6 +268,16 @@ def _folding(charset: Charset) -> tuple[Charset, Floats]:
     return folded, np.eye(len(folded))[becomes]
 
 
+def _best_way(scores: Floats, charset: Charset) -> tuple[list[int], list[Frames]]:
+    """Class ids and frames of the characters that `greedy` reads in one view."""
+    folded, plain = _best_path(scores, _folding(charset)[1]), _runs(scores)
+    runs = folded
+    if [class_id for class_id, _ in folded] != [class_id for class_id, _ in plain]:
+        folded_score, plain_score = _text_scores(scores, [[class_id for class_id, _ in way] for way in (folded, plain)])
+        runs = plain if plain_score > folded_score + math.log(2) else folded
+    return [class_id for class_id, _ in runs], [frames for _, frames in runs]
+
+
 def _best_path(scores: Floats, groups: Floats) -> list[tuple[int, Frames]]:
     """Class id and frames of each character on the best path over groups of classes, (C, G) as of `_folding`."""
     probabilities = np.exp(scores)
@@ -276,6 +297,19 @@ def _runs(scores: NDArray[Any]) -> list[tuple[int, Frames]]:
             runs.append((class_id, (start, end)))
         start = end
     return runs
+
+
+def _texts_within(scores: Floats, beam: int, length: tuple[int, int] | None, top: int) -> list[tuple[int, ...]]:
+    """Texts that prefix beam search finds within the constraints, at least one."""
+    texts = _prefixes(scores, beam, None)
+    if length:  # what is best of all is best of those within, too; else a place for each length is worth its time
+        texts = [text for text in texts if length[0] <= len(text) <= length[1]]
+        texts = texts if len(texts) > top else _prefixes(scores, beam, length)
+    letters = 2  # two at each frame let a text grow there, however sure the blank is
+    while not texts:  # the constraint's probability is not 0, so there is a text: look wider
+        texts = _prefixes(scores, max(beam, letters), length, letters)
+        letters *= 4
+    return texts
 
 
 def _prefixes(scores: Floats, beam: int, length: tuple[int, int] | None, letters: int = 0) -> list[tuple[int, ...]]:
@@ -428,6 +462,18 @@ def _lattice(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray
     return states, skip
 
 
+def _mean_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]], within: Sequence[float] = ()) -> Floats:
+    """log of the mean over the views of each text's P, (N,); given that it is within a constraint of these log P.
+
+    -inf where a text doesn't fit the first view's frames, on which it would be placed.
+    """
+    each = np.stack([_text_scores(scores, texts) for scores in views])  # (views, N)
+    if within:
+        each -= np.array(within)[:, None]
+    mean = np.logaddexp.reduce(each, axis=0) - math.log(len(views))
+    return np.where(each[0] > -np.inf, mean, -np.inf)
+
+
 def _text_scores(scores: Floats, texts: Sequence[Sequence[int]]) -> Floats:
     """log P of each text, (N,): the CTC forward pass over all texts at once."""
     states, skip = _lattice(texts)
@@ -471,14 +517,14 @@ def _forward_in_logs(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
 
 
 def _characters(
-    scores: Floats, charset: Charset, ids: Sequence[int], spans: Sequence[Frames]
+    views: Sequence[Floats], charset: Charset, ids: Sequence[int], spans: Sequence[Frames]
 ) -> tuple[float, tuple[Character, ...]]:
-    """log P of a text, and its characters at their frames.
+    """log P of a text, and its characters at their frames in the first view.
 
     A character's confidence is its posterior given the rest of the text: P(text) over the sum of P(text with another
     character here). Compared are the few characters with the best posterior in its frames: the others' share is tiny.
     """
-    letters = scores[:, BLANK + 1 :]
+    letters = views[0][:, BLANK + 1 :]
     peaks = np.array([letters[start:end].max(axis=0) for start, end in spans]).reshape(len(ids), letters.shape[1])
     ranking = (np.argsort(-peaks, axis=1)[:, :CANDIDATES] + BLANK + 1).tolist()
     likely = (peaks >= peaks.max(axis=1, keepdims=True) + UNLIKELY).sum(axis=1).tolist()
@@ -487,7 +533,7 @@ def _characters(
         for class_id, ranked, count in zip(ids, ranking, likely, strict=True)
     ]
     texts = [[*ids[:place], choice, *ids[place + 1 :]] for place in range(len(ids)) for choice in choices[place]]
-    score, *chances = _text_scores(scores, [ids, *texts]).tolist()
+    score, *chances = _mean_scores(views, [ids, *texts]).tolist()
 
     characters = []
     for span, choice in zip(spans, choices, strict=True):

@@ -39,11 +39,11 @@ class Geometry:
     stride: int  # prepared px a frame
 
     @classmethod
-    def of(cls, picture: Picture, height: int, stride: int) -> Geometry:
-        """The geometry of picture (H, W, 3) prepared to height px at stride px a frame."""
+    def of(cls, picture: Picture, height: int, stride: int, wider: float = 1.0) -> Geometry:
+        """The geometry of picture (H, W, 3) prepared to height px at stride px a frame, and so much wider."""
         rows, columns = picture.shape[:2]
         widest = MAX_PREPARED_WIDTH_PX // stride
-        frames = min(max(round(columns * height / (rows * stride)), MIN_FRAMES), widest)
+        frames = min(max(round(wider * columns * height / (rows * stride)), MIN_FRAMES), widest)
         return cls(columns, rows, frames * stride, height, stride)
 
     @property
@@ -76,13 +76,14 @@ def open_picture(source: Source) -> Picture:
     return _from_bytes(source if isinstance(source, bytes) else source.read())
 
 
-def prepare(picture: Picture, height: int, stride: int) -> npt.NDArray[np.float32]:
+def prepare(picture: Picture, height: int, stride: int, wider: float = 1.0) -> npt.NDArray[np.float32]:
     """Resize and standardise picture (H, W, 3) uint8 to (3, height, width) float32.
 
-    The width keeps the aspect as a multiple of stride within [8 x stride, 1024] px. Over all channels together the
-    mean becomes 0, so that zero padding is as bright as the picture's mean, and the standard deviation 1.
+    The width keeps the aspect, or `wider` times it, as a multiple of stride within [8 x stride, 1024] px. Over all
+    channels together the mean becomes 0, so that zero padding is as bright as the picture's mean, and the standard
+    deviation 1.
     """
-    geometry = Geometry.of(picture, height, stride)
+    geometry = Geometry.of(picture, height, stride, wider)
     shrinking = picture.shape[0] > height
     size = (geometry.prepared_width, height)
     resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)

@@ -1,4 +1,4 @@
-"""Finds lines of text in a picture that is clearly larger than one: a screenshot, a camera's frame.
+"""Finds lines of text in a picture that is clearly larger than one: a screenshot, a camera's frame; and empty margins.
 
 Text is where edges stand close together. At each of a few scales they are joined along the line, thin lines are taken
 away, and what hangs together is a proposal (edges, closing, connected components: Liu and Samarabandu 2006,
@@ -23,6 +23,7 @@ EDGE = 20  # grey levels between neighbours; three times the usual difference wh
 GAP_PX, THIN_PX = 13, 7  # at each scale: what is joined along a line, and what is too thin to be one
 ASPECTS = (1.2, 14.0)  # width over height of a line
 BAR_ASPECT = 2.0  # least of a line between bars
+MARGIN = 0.1  # of the height of what is not empty, left above and below it
 FILLED = 0.4  # least share of its box that a joined line covers
 ALIKE, SAME = 0.8, 0.2  # IoU from which on two boxes are one proposal; proposals of one line
 MOST = 6  # to read; more found no more
@@ -43,6 +44,20 @@ def locate(picture: Picture) -> list[Box]:
         if len(boxes) < MOST and all(iou(box, kept) < ALIKE for kept in boxes):
             boxes.append(box)
     return boxes
+
+
+def within_margins(picture: Picture) -> slice | None:
+    """The rows of a picture (H, W, 3) uint8 without what is empty above and below: text stands larger in them.
+
+    None where these are all rows, or none.
+    """
+    unlike, px = _unlike_corner(picture)
+    top, bottom = _extent(np.any(unlike, 1))
+    margin, rows = MARGIN * (bottom - top), len(unlike)
+    first, end = max(0.0, top - margin), min(float(rows), bottom + margin)
+    if bottom == top or end - first > rows - 1:
+        return None
+    return slice(round(first * px[1]), round(end * px[1]))
 
 
 def choose(boxes: Sequence[Box], read: Sequence[float]) -> int:
@@ -83,16 +98,22 @@ def _propose(picture: Picture, scale: float) -> list[Box]:
 
 def _between_bars(picture: Picture) -> list[Box]:
     """The box between bars of one colour above and below, or at the sides, where its own ground has another."""
-    small, px = _shrunk(picture, min(1.0, SIDES_PX[0] / max(picture.shape[:2])))
-    corner = small[0, 0].astype(int)
-    unlike = cv2.inRange(small, np.maximum(corner - EDGE, 0), np.minimum(corner + EDGE, 255)) == 0  # (h, w)
-    (top, bottom), (left, right) = (_extent(unlike.any(axis=axis)) for axis in (1, 0))
+    unlike, px = _unlike_corner(picture)
+    (top, bottom), (left, right) = (_extent(np.any(unlike, axis)) for axis in (1, 0))
     inner = unlike[top:bottom, left:right]
     aspect = (right - left) / max(bottom - top, 1)
     if inner.size == unlike.size or not BAR_ASPECT <= aspect <= ASPECTS[1] or inner.mean() <= 0.5:
         return []
     x0, y0, x1, y1 = np.rint((left, top, right, bottom) * px).astype(int).tolist()
     return [(x0, y0, x1, y1)]
+
+
+def _unlike_corner(picture: Picture) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Where a picture, shrunk to the first scale, has another colour than its corner, (h, w); and px as `_shrunk`."""
+    small, px = _shrunk(picture, min(1.0, SIDES_PX[0] / max(picture.shape[:2])))
+    corner = small[0, 0].astype(int)
+    like = np.asarray(cv2.inRange(small, np.maximum(corner - EDGE, 0), np.minimum(corner + EDGE, 255)), bool)
+    return ~like, px
 
 
 def _extent(marked: npt.NDArray[np.bool_]) -> tuple[int, int]:

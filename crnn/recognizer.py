@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,16 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.charset import NAMED, Charset, resolve
-from crnn.decode import Reading, beam_search, best_path, calibrated, greedy, lead, text_log_probability
+from crnn.decode import Reading, beam_search, best_path, calibrated, greedy, lead, most_likely, text_log_probability
 from crnn.hub import NEEDED, fetch
 from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
-from crnn.locate import MOST, Box, choose, locate
+from crnn.locate import MOST, Box, choose, locate, within_margins
 
 Array = npt.NDArray[np.float32]
 Length = int | tuple[int, int]
-Decoder = Callable[[Array], Reading]
-View = tuple[Array, Geometry]
-
 Seen = tuple[Array, Array]  # of one picture: log-probabilities (T, C), attention (T, h, T)
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
@@ -37,7 +33,7 @@ BEAM = 10
 SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
 CLOSE = 0.06  # lead in log-probability that rounding could take away
 LIKELY = 0.5  # what is then still less probable is looked at a third time
-LOWER, BLUR_PX = 0.75, 0.8  # height of the negative in the second look, over the picture's; sigma of that in the third
+BLUR_PX, WIDER = 0.8, 1.25  # sigma of the negative in the second look; width of that in the third, over the picture's
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
 
@@ -61,7 +57,17 @@ class Look:
     log_probs: Array  # (T, C)
     attention: Array  # (T, h, T): where each frame looked
     geometry: Geometry
+    others: tuple[Array, ...] = ()  # log-probabilities (T', C) of changed views of it, where it was unsure
     lines: dict[Box, Look] = field(default_factory=dict)  # the likely lines of a picture that is larger than one
+
+
+@dataclass(frozen=True)
+class _View:
+    """A picture, or a line in it, as the model takes it; and closer: without empty margins, where it has none wider."""
+
+    prepared: Array
+    geometry: Geometry
+    closer: Array
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,11 @@ class _Opened:
     The picture itself is let go: a window of photos would fill the memory.
     """
 
-    whole: View
-    lines: dict[Box, View]
+    whole: _View
+    lines: dict[Box, _View]
+
+
+Decoder = Callable[[Look], Reading]
 
 
 class Recognizer:
@@ -176,15 +185,11 @@ class Recognizer:
         if top < 0:
             raise ValueError(f"{top} other texts were asked for; give 0 or more.")
         if not top and charset is None and length is None and not ignore_case:
-            return partial(greedy, charset=self.charset)
-        return partial(
-            beam_search,
-            charset=self.charset,
-            beam=max(BEAM, top + 1),
-            top=top,
-            allowed=None if charset is None else self._allowed(charset, ignore_case),
-            length=_bounds(length),
-            ignore_case=ignore_case,
+            return lambda look: greedy(look.log_probs, self.charset, look.others)
+        allowed = None if charset is None else self._allowed(charset, ignore_case)
+        beam, bounds = max(BEAM, top + 1), _bounds(length)
+        return lambda look: beam_search(
+            look.log_probs, self.charset, beam, top, allowed, bounds, ignore_case, others=look.others
         )
 
     def _allowed(self, charset: str, ignore_case: bool) -> str:
@@ -228,57 +233,61 @@ class Recognizer:
         lines = {box: self._view(opened[box[1] : box[3], box[0] : box[2]]) for box in locate(opened)}
         return _Opened(self._view(opened), lines)
 
-    def _view(self, picture: Picture) -> View:
+    def _view(self, picture: Picture) -> _View:
         """A picture, or a part of one, as the model takes it."""
-        config = self.model.config
-        return prepare(picture, config.height, config.stride), Geometry.of(picture, config.height, config.stride)
+        height, stride, within = self.model.config.height, self.model.config.stride, within_margins(picture)
+        return _View(
+            prepare(picture, height, stride),
+            Geometry.of(picture, height, stride),
+            prepare(picture[within], height, stride) if within else prepare(picture, height, stride, WIDER),
+        )
 
     def _look(self, pictures: list[_Opened], batch_size: int) -> list[Look]:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
         looks = self._look_at([one.whole for one in pictures], batch_size)
         for number, one in enumerate(pictures):
-            if one.lines and not _has_text(looks[number].log_probs, SURE):
+            if one.lines and not _likely([looks[number].log_probs, *looks[number].others], SURE):
                 lines = self._look_at(list(one.lines.values()), MOST)
                 looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
         return looks
 
-    def _look_at(self, views: list[View], batch_size: int) -> list[Look]:
+    def _look_at(self, views: list[_View], batch_size: int) -> list[Look]:
         """Run the network in batches of like width; the looks are put back in order."""
-        order = sorted(range(len(views)), key=lambda number: views[number][1].prepared_width)
+        order = sorted(range(len(views)), key=lambda number: views[number].geometry.prepared_width)
         looks: dict[int, Look] = {}
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
-            prepared = [views[number][0] for number in numbers]
-            seen, unsure = self._see(prepared)
-            close = [row for row in unsure if self.model.rounds and _close(seen[row][0])]
-            exact, _ = self._see([prepared[row] for row in close], exact=True)
-            for row, one in zip(close, exact, strict=True):
-                seen[row] = one
-            looks.update((number, Look(*seen[row], views[number][1])) for row, number in enumerate(numbers))
+            batch = [views[number] for number in numbers]
+            seen = self._see(batch)
+            close = [row for row, look in enumerate(seen) if self.model.rounds and look.others and _close(look)]
+            exact = self._see([batch[row] for row in close], exact=True)
+            for row, look in zip(close, exact, strict=True):
+                seen[row] = look
+            looks.update(zip(numbers, seen, strict=True))
         return [looks[number] for number in range(len(views))]
 
-    def _see(self, prepared: list[Array], exact: bool = False) -> tuple[list[Seen], list[int]]:
-        """What the network sees, and where one look is unsure: there the probabilities are the mean of two, or three.
+    def _see(self, views: list[_View], exact: bool = False) -> list[Look]:
+        """What the network sees in each, and where it is unsure in one or two changed views of it, too.
 
-        What an answer owes to chance differs from look to look, what it owes to the text does not (test-time
-        augmentation: Krizhevsky et al., 2012, section 4.1). The others are at changed negatives; neither change moves
-        the frames.
+        What an answer owes to chance differs from view to view, what it owes to the text does not (test-time
+        augmentation: Krizhevsky et al., 2012, section 4.1); the decoders take the mean of a text's probabilities.
         """
-        seen = self.model.infer(prepared, exact) if prepared else []
 
-        def less_than(probability: float, rows: Iterable[int]) -> list[int]:
-            return [row for row in rows if not _has_text(seen[row][0], probability)]
+        def infer(prepared: list[Array]) -> list[Seen]:
+            return self.model.infer(prepared, exact) if prepared else []
 
-        def look_again(rows: list[int], change: Callable[[Array], Array], looks: int) -> None:
-            again = self.model.infer([-change(prepared[row]) for row in rows], exact) if rows else []
-            for row, (log_probs, _) in zip(rows, again, strict=True):
-                before, attention = seen[row]
-                seen[row] = np.log((looks * np.exp(before) + np.exp(log_probs)) / (looks + 1)), attention
-
-        unsure = less_than(SURE, range(len(seen)))
-        look_again(unsure, _lower, looks=1)
-        look_again(less_than(LIKELY, unsure), _blurred, looks=2)
-        return seen, unsure
+        seen = infer([view.prepared for view in views])
+        found = [[log_probs] for log_probs, _ in seen]
+        unsure = [row for row, one in enumerate(found) if not _likely(one, SURE)]
+        for row, (log_probs, _) in zip(unsure, infer([-_blurred(views[row].prepared) for row in unsure]), strict=True):
+            found[row].append(log_probs)
+        unlikely = [row for row in unsure if not _likely(found[row], LIKELY)]
+        for row, (log_probs, _) in zip(unlikely, infer([-views[row].closer for row in unlikely]), strict=True):
+            found[row].append(log_probs)
+        return [
+            Look(first, attention, view.geometry, tuple(others))
+            for (first, *others), (_, attention), view in zip(found, seen, views, strict=True)
+        ]
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
@@ -297,7 +306,7 @@ class Recognizer:
     def _decoded(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """One line's reading, with its places in the picture."""
         try:
-            reading = decode(look.log_probs)
+            reading = decode(look)
         except ValueError as error:  # this picture is too narrow for the length that was asked for
             return PictureError(str(error))
         return self._place(calibrated(reading, *self.model.config.calibration), look)
@@ -348,26 +357,20 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     ]
 
 
-def _has_text(log_probs: Array, probability: float) -> bool:
-    """Whether the best path's text is not empty, and at least so probable; log_probs is (T, C)."""
-    text, least = best_path(log_probs), math.log(probability)
-    one_path = log_probs.max(axis=1).sum()  # no more probable than its text, and quicker to tell
-    return bool(text) and bool(one_path >= least or text_log_probability(log_probs, text) >= least)
+def _likely(views: list[Array], probability: float) -> bool:
+    """Whether what one of the views' best paths says is a text, and at least so probable; each is (T, C)."""
+    if len(views) > 1:
+        return most_likely(*views) >= probability
+    text, least = best_path(views[0]), math.log(probability)
+    one_path = views[0].max(axis=1).sum()  # no more probable than its text, and quicker to tell
+    return bool(text) and bool(one_path >= least or text_log_probability(views[0], text) >= least)
 
 
-def _close(log_probs: Array) -> bool:
+def _close(look: Look) -> bool:
     """Whether another text is so nearly as probable that rounding could decide between the two."""
-    one_path = float(np.exp(log_probs.max(axis=1).sum()))  # all other texts share what its text leaves
-    return one_path < (1 - one_path) * math.exp(CLOSE) and lead(log_probs) < CLOSE
-
-
-def _lower(prepared: Array) -> Array:
-    """A prepared picture (3, H, W), lower, and filled up from its upper and lower edge."""
-    _, height, width = prepared.shape
-    lower = round(LOWER * height)
-    shrunk = cv2.resize(prepared.transpose(1, 2, 0), (width, lower), interpolation=cv2.INTER_AREA)
-    above = (height - lower) // 2
-    return _channels_first(cv2.copyMakeBorder(shrunk, above, height - lower - above, 0, 0, cv2.BORDER_REPLICATE))
+    views = look.log_probs, *look.others
+    likeliest = most_likely(*views)  # all other texts share what it leaves
+    return likeliest < (1 - likeliest) * math.exp(CLOSE) and lead(*views) < CLOSE
 
 
 def _blurred(prepared: Array) -> Array:

@@ -7,13 +7,25 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from crnn.charset import BLANK, Charset
-from crnn.decode import Alternative, Character, Reading, beam_search, calibrated, greedy, text_log_probability
+from crnn.decode import (
+    Alternative,
+    Character,
+    Reading,
+    beam_search,
+    best_path,
+    calibrated,
+    greedy,
+    lead,
+    most_likely,
+    text_log_probability,
+)
 
 Floats = NDArray[np.float64]
 SEEDS = range(8)
@@ -51,6 +63,41 @@ def brute_force(log_probs: Floats, charset: Charset) -> dict[str, float]:
 
 def texts_of(reading: Reading) -> dict[str, float]:
     return {reading.text: reading.confidence} | {other.text: other.confidence for other in reading.alternatives}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("within", [{}, {"length": (2, 3)}, {"allowed": "ab"}])
+def test_the_mean_of_several_views_is_taken_over_texts(seed: int, within: dict[str, Any]) -> None:
+    views = [random_frames(seed), random_frames(seed + 100, frames=4), random_frames(seed + 200, frames=6)]
+    means: dict[str, float] = defaultdict(float)
+    for view in views:
+        texts = {text: share for text, share in brute_force(view, ABC).items() if holds(text, **within)}
+        for text, share in texts.items():
+            means[text] += share / sum(texts.values()) / len(views)
+    first = brute_force(views[0], ABC)
+    means = {text: share for text, share in means.items() if text in first}  # it must be placed on these frames
+    reading = beam_search(views[0], ABC, beam=EVERYTHING, top=EVERYTHING, others=views[1:], **within)
+    assert texts_of(reading) == pytest.approx(means)
+    for character, other in zip(reading.characters, reading.characters[1:], strict=False):
+        assert character.frames[1] <= other.frames[0] < other.frames[1] <= 5
+    if not within:
+        said = {greedy(view, ABC).text for view in views}
+        read = greedy(views[0], ABC, others=views[1:])
+        assert read.text == max(said & first.keys(), key=means.__getitem__)
+        assert read.confidence == pytest.approx(means[read.text])
+        texts = [text for view in views if (text := ABC.decode(best_path(view)))]
+        assert most_likely(*views) == pytest.approx(max((means.get(text, 0.0) for text in texts), default=0.0))
+
+
+def test_the_lead_is_that_of_the_mean() -> None:
+    views = frames(ABC, {"a": 0.6, "b": 0.4}), frames(ABC, {"a": 0.2, "b": 0.8}, {})
+    assert lead(views[0]) == pytest.approx(math.log(0.6 / 0.4))
+    assert lead(*views) == pytest.approx(math.log(0.6 / 0.4))  # b: 0.6, a: 0.4
+    assert lead(views[1]) == pytest.approx(math.log(0.8 / 0.2))
+
+
+def holds(text: str, length: tuple[int, int] = (0, 99), allowed: str = "abc") -> bool:
+    return length[0] <= len(text) <= length[1] and set(text) <= set(allowed)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -13,7 +13,7 @@ from pages import Page, overlaps, photo, pip_fonts, screenshot
 
 from crnn.config import CRNNConfig
 from crnn.decode import Reading
-from crnn.locate import Box, choose, iou, locate
+from crnn.locate import Box, choose, iou, locate, within_margins
 from crnn.recognizer import Recognizer, Seen
 
 LABEL, CAPTCHA, BLOCK = (10, 10, 210, 30), (10, 60, 210, 120), (5, 5, 215, 125)
@@ -49,6 +49,18 @@ def test_what_lies_between_bars_is_proposed_first(above: int, beside: int) -> No
     assert all(iou(box, (beside, above, beside + 640, above + 160)) < 0.8 for box in locate(margins))  # paper, no bars
 
 
+@pytest.mark.parametrize("scale", [1, 10])
+def test_margins_above_and_below_are_left_out_but_for_a_little(scale: int) -> None:
+    picture = np.full((60 * scale, 200 * scale, 3), 235, np.uint8)
+    picture[20 * scale : 40 * scale, 50 * scale : 90 * scale] = 60
+    rows = within_margins(picture)
+    assert rows is not None and (rows.start, rows.stop) == (18 * scale, 42 * scale)
+    assert within_margins(picture[rows]) is None  # a tenth of what is within may stay
+    assert within_margins(picture[:, : 40 * scale]) is None  # nothing is on it
+    noise = np.random.default_rng(0).integers(-40, 40, picture.shape[:2])[..., None]
+    assert within_margins((picture - 50 + noise).astype(np.uint8)) is None
+
+
 @pytest.mark.parametrize(("width", "height"), [(200, 60), (320, 127), (1557, 100), (150, 400)])
 def test_what_may_be_a_line_itself_is_not_searched(width: int, height: int) -> None:
     assert locate(with_text(width, height, 1)[0]) == []
@@ -77,7 +89,7 @@ def test_iou_of_boxes() -> None:
 
 
 class TwoViews:
-    """Stands in for the network: knows the whole picture and the line in it by their numbers of frames."""
+    """Stands in for the network: knows a picture and the line in it, both wider too, by their numbers of frames."""
 
     rounds = False
 
@@ -100,7 +112,7 @@ class TwoViews:
 
 def read_twice(config: CRNNConfig, whole: str, line: str, certainty: float) -> Reading:
     """Read 500 x 400 px: as a whole 15 frames, and one line in it of 128 x 96 px, 16 frames."""
-    reader = Recognizer(TwoViews(config, {15: whole, 16: line}, certainty))
+    reader = Recognizer(TwoViews(config, {15: whole, 19: whole, 16: line, 20: line}, certainty))
     with patch("crnn.recognizer.locate", return_value=[(64, 192, 192, 288)]):
         return reader.read(np.zeros((400, 500, 3), np.uint8))
 
