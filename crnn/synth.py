@@ -200,20 +200,21 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list
     target = (corners - low[:, None]).astype(np.float32)
     masks = [bitmap.mask if cap > CAP / 2 else _halved(bitmap) for bitmap in glyphs]
     source = np.array([mask.shape[::-1] for mask in masks])
-    across = turn * (2 * half / source)[:, None]  # (n, 2, 2): a step in the mask -> a step in the patch
-    affine = np.concatenate([across, target[:, 0, :, None]], axis=2)
-    quads = ((CORNERS + 1) / 2 * source[:, None]).astype(np.float32)  # the masks' corners
-    result = []
-    for mask, extent, quad, step, (x, y), corner, bitmap, stretch in zip(
-        masks, shape.tolist(), quads, affine, low.tolist(), target, glyphs, scale[:, 0].tolist(), strict=True
-    ):
-        if style.corners:
-            step = cv2.getPerspectiveTransform(quad, corner)
-            turned = cv2.warpPerspective(mask, step, extent, flags=interpolation)
-        else:
-            turned = cv2.warpAffine(mask, step, extent, flags=interpolation)
-        result.append((_Patch(turned, x, y, corner), bitmap.advance * stretch))
-    return result
+    if style.corners:
+        quads = ((CORNERS + 1) / 2 * source[:, None]).astype(np.float32)  # the masks' corners
+        warp, steps = cv2.warpPerspective, list(map(cv2.getPerspectiveTransform, quads, target))
+    else:
+        across = turn * (2 * half / source)[:, None]  # (n, 2, 2): a step in the mask -> a step in the patch
+        warp, steps = cv2.warpAffine, list(np.concatenate([across, target[:, 0, :, None]], axis=2))
+    turned = [
+        warp(mask, step, extent, flags=interpolation)
+        for mask, step, extent in zip(masks, steps, shape.tolist(), strict=True)
+    ]
+    places, advances = low.tolist(), np.array([bitmap.advance for bitmap in glyphs]) * scale[:, 0]
+    return [
+        (_Patch(mask, x, y, corner), advance)
+        for mask, (x, y), corner, advance in zip(turned, places, target, advances.tolist(), strict=True)
+    ]
 
 
 def _boxed(patches: list[_Patch], centred: bool) -> list[tuple[_Patch, float]]:
@@ -294,7 +295,7 @@ class Line:
             scale[0] = min(scale[0], rng.uniform(0.45, 1.0))
         room = np.ceil(shape[::-1] / scale).astype(int)  # (width, height) before all is scaled down at once
         slack = room - (high - low)
-        place = slack * np.clip(rng.normal(0.5, 0.22, 2), 0, 1) - low
+        place = slack * np.minimum(np.maximum(rng.normal(0.5, 0.22, 2), 0), 1) - low
         if rng.random() < CUT_OFF_SHARE:
             side = rng.integers(0, 2)
             place[0] = side * slack[0] - low[0] + (side - 0.5) * rng.uniform(0, 0.5) * np.ptp(corners[-side, :, 0])
@@ -331,7 +332,8 @@ class Line:
         """(n, 4) float32: left, top, right, bottom of each glyph within the picture."""
         h, w = self.mask.shape
         low, high = self.corners.min(axis=1), self.corners.max(axis=1)
-        return np.concatenate([low, high], axis=1).clip(0, (w, h, w, h)).astype(np.float32)
+        inside = np.minimum(np.maximum(np.concatenate([low, high], axis=1), 0), (w, h, w, h))
+        return inside.astype(np.float32)
 
 
 def _paste(mask: Array, owners: Array | None, patch: _Patch, number: int) -> None:
