@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, reduce
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
@@ -141,7 +141,9 @@ def beam_search(
             scores[:, forbidden] = -np.inf
 
     within = [_constraint_score(scores, length) for scores in views]
-    texts = list(dict.fromkeys(text for scores in views for text in _texts_within(scores, beam, length, top)))
+    found = [_texts_within(views[0], beam, length, top)]
+    found += [_texts_within(scores, min(LEADERS, beam), length, 0) for scores in views[1:]]  # most are found already
+    texts = list(dict.fromkeys(chain.from_iterable(found)))
     exact = _mean_scores(views, texts, within).tolist()
     ranked = sorted((pair for pair in zip(exact, texts, strict=True) if pair[0] > -math.inf), reverse=True)
     read, *rest = (Alternative(charset.decode(ids), _probability(score)) for score, ids in ranked[: top + 1])

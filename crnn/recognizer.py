@@ -34,6 +34,7 @@ SURE = 0.9  # what is read with less confidence is looked at again, and searched
 CLOSE = 0.06  # lead in log-probability that rounding could take away
 LIKELY = 0.5  # what is then still less probable is looked at a third time
 BLUR_PX, WIDER = 0.8, 1.25  # sigma of the negative in the second look; width of that in the third, over the picture's
+SMALL_PX = 128  # of a picture's height are kept for the third look
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
 
@@ -63,18 +64,18 @@ class Look:
 
 @dataclass(frozen=True)
 class _View:
-    """A picture, or a line in it, as the model takes it; and closer: without empty margins, where it has none wider."""
+    """A picture, or a line in it, as the model takes it, and small enough to be kept for a closer look."""
 
     prepared: Array
     geometry: Geometry
-    closer: Array
+    small: Picture
 
 
 @dataclass(frozen=True)
 class _Opened:
     """A picture as the model takes it, and so the likely lines in one that is larger than a line.
 
-    The picture itself is let go: a window of photos would fill the memory.
+    A large picture itself is let go: a window of photos would fill the memory.
     """
 
     whole: _View
@@ -235,12 +236,15 @@ class Recognizer:
 
     def _view(self, picture: Picture) -> _View:
         """A picture, or a part of one, as the model takes it."""
-        height, stride, within = self.model.config.height, self.model.config.stride, within_margins(picture)
-        return _View(
-            prepare(picture, height, stride),
-            Geometry.of(picture, height, stride),
-            prepare(picture[within], height, stride) if within else prepare(picture, height, stride, WIDER),
-        )
+        height, stride = self.model.config.height, self.model.config.stride
+        return _View(prepare(picture, height, stride), Geometry.of(picture, height, stride), _small(picture))
+
+    def _closer(self, view: _View) -> Array:
+        """A picture without what is empty above and below, or where nothing is wider, as the model takes it."""
+        height, stride, within = self.model.config.height, self.model.config.stride, within_margins(view.small)
+        if within:
+            return prepare(view.small[within], height, stride)
+        return prepare(view.small, height, stride, WIDER)
 
     def _look(self, pictures: list[_Opened], batch_size: int) -> list[Look]:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
@@ -282,7 +286,7 @@ class Recognizer:
         for row, (log_probs, _) in zip(unsure, infer([-_blurred(views[row].prepared) for row in unsure]), strict=True):
             found[row].append(log_probs)
         unlikely = [row for row in unsure if not _likely(found[row], LIKELY)]
-        for row, (log_probs, _) in zip(unlikely, infer([-views[row].closer for row in unlikely]), strict=True):
+        for row, (log_probs, _) in zip(unlikely, infer([-self._closer(views[row]) for row in unlikely]), strict=True):
             found[row].append(log_probs)
         return [
             Look(first, attention, view.geometry, tuple(others))
@@ -376,6 +380,15 @@ def _close(look: Look) -> bool:
 def _blurred(prepared: Array) -> Array:
     """A prepared picture (3, H, W), a little out of focus."""
     return _channels_first(cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
+
+
+def _small(picture: Picture) -> Picture:
+    """A copy of a picture (H, W, 3), shrunk to `SMALL_PX` where it is higher."""
+    rows, columns = picture.shape[:2]
+    if rows <= SMALL_PX:
+        return picture.copy()
+    size = (max(1, round(columns * SMALL_PX / rows)), SMALL_PX)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _channels_first(picture: npt.NDArray[Any]) -> Array:
