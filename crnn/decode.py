@@ -182,7 +182,7 @@ def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
 
     `ids` are class ids without blanks. -inf if the text doesn't fit the frames.
     """
-    return float(_text_scores(np.asarray(log_probs, dtype=np.float64), [ids])[0])
+    return float(_text_scores(_doubles(log_probs), [ids])[0, 0])
 
 
 def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
@@ -229,10 +229,11 @@ def most_likely(log_probs: ArrayLike, *others: ArrayLike) -> float:
 def lead(log_probs: ArrayLike, *others: ArrayLike) -> float:
     """How far the most probable text is ahead of the next one, as the difference of their log-probabilities.
 
-    Of those that a narrow beam finds; inf where that is one text alone.
+    Of those that a narrow beam finds in the first view, and the best paths of the others; inf where that is one text.
     """
     views = _doubles(log_probs, *others)
-    texts = list(dict.fromkeys(text for scores in views for text in _prefixes(scores, LEADERS, None)))
+    found = [*_prefixes(views[0], LEADERS, None), *(tuple(best_path(view)) for view in views[1:])]
+    texts = list(dict.fromkeys(found))
     *_, second, first = -math.inf, *sorted(_mean_scores(views, texts).tolist())
     return first - second
 
@@ -275,7 +276,8 @@ def _best_way(scores: Floats, charset: Charset) -> tuple[list[int], list[Frames]
     folded, plain = _best_path(scores, _folding(charset)[1]), _runs(scores)
     runs = folded
     if [class_id for class_id, _ in folded] != [class_id for class_id, _ in plain]:
-        folded_score, plain_score = _text_scores(scores, [[class_id for class_id, _ in way] for way in (folded, plain)])
+        ways = [[class_id for class_id, _ in way] for way in (folded, plain)]
+        folded_score, plain_score = _text_scores([scores], ways)[0]
         runs = plain if plain_score > folded_score + math.log(2) else folded
     return [class_id for class_id, _ in runs], [frames for _, frames in runs]
 
@@ -469,23 +471,39 @@ def _mean_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]], within
 
     -inf where a text doesn't fit the first view's frames, on which it would be placed.
     """
-    each = np.stack([_text_scores(scores, texts) for scores in views])  # (views, N)
+    each = _text_scores(views, texts)  # (V, N)
     if within:
         each -= np.array(within)[:, None]
+    if len(views) == 1:
+        return each[0]
     mean = np.logaddexp.reduce(each, axis=0) - math.log(len(views))
     return np.where(each[0] > -np.inf, mean, -np.inf)
 
 
-def _text_scores(scores: Floats, texts: Sequence[Sequence[int]]) -> Floats:
-    """log P of each text, (N,): the CTC forward pass over all texts at once."""
+def _text_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]]) -> Floats:
+    """log P of each text in each of V views, (V, N): the CTC forward pass over all at once.
+
+    A view with fewer frames than another gets sure blanks at its end, which add nothing to any text.
+    """
     states, skip = _lattice(texts)
     ends = 2 * np.array([[len(text)] for text in texts]).T + [[1], [2]]  # rows of the last character, the closing blank
-    columns = np.arange(len(texts))
-    best = scores.max(axis=1, keepdims=True)
-    total = _forward(np.exp(scores - best)[:, states], skip)[ends, columns].sum(axis=0)  # P over P of the best path
+    columns, skip = np.arange(len(texts)), np.repeat(skip, len(views), axis=1)
+    logs = np.full((max(map(len, views)), views[0].shape[1], len(views)), -np.inf)  # (T, C, V)
+    logs[:, BLANK] = 0.0
+    for number, scores in enumerate(views):
+        logs[: len(scores), :, number] = scores
+    best = logs.max(axis=1, keepdims=True)
+
+    def ended(ways: Floats) -> Floats:
+        return ways.reshape(len(ways), len(texts), len(views))[ends, columns]  # (2, N, V)
+
+    def emitted(frames: Floats) -> Floats:
+        return frames[:, states].reshape(len(frames), len(states), -1)  # (T, S, N * V)
+
+    total = ended(_forward(emitted(np.exp(logs - best)), skip)).sum(axis=0)  # P over P of the best path, (N, V)
     if total.min() > SMALLEST:
-        return np.asarray(np.log(total) + best.sum())
-    return np.asarray(np.logaddexp.reduce(_forward_in_logs(scores[:, states], skip)[ends, columns], axis=0))
+        return np.asarray(np.log(total) + best.sum(axis=0)).T
+    return np.asarray(np.logaddexp.reduce(ended(_forward_in_logs(emitted(logs), skip)), axis=0)).T
 
 
 def _forward(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
