@@ -96,7 +96,8 @@ def greedy(log_probs: ArrayLike, charset: Charset, others: Sequence[ArrayLike] =
     posterior over its frames. Only if the plain best path is more than twice as probable does its text stand: twice,
     because a glyph of unsure case divides its probability between two texts.
 
-    With `others`, of other views of the picture, each gives its text, and the most probable of these is read.
+    With `others`, each (T', C), of other views of the picture, each gives its text, and the most probable of these is
+    read. ValueError if the log-probabilities are of another shape, or have a frame without a finite one.
     """
     views = [_checked(view, charset) for view in (log_probs, *others)]
     ways = [_best_way(view, charset) for view in views]
@@ -124,7 +125,8 @@ def beam_search(
     The constraints hold while decoding: only `allowed` characters, and `length` (shortest, longest) of them. With
     `ignore_case` the two cases of a letter are one class, their probabilities added, and the text is lower case.
     Confidences are then conditional, P(text) / P(constraint), so those of all texts within the constraint sum to 1.
-    ValueError if no text within the constraint fits the frames, or if the charset lacks an allowed character.
+    ValueError if no text within the constraint fits the frames, or if the charset lacks an allowed character. `others`
+    are of other views of the picture, each (T', C).
     """
     if beam < 1:
         raise ValueError(f"A beam of {beam} came, expected at least 1.")
@@ -220,7 +222,7 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
 
 
 def most_likely(log_probs: ArrayLike, *others: ArrayLike) -> float:
-    """P of the most probable of the views' best paths' texts; 0 where that is no text."""
+    """P of the most probable of the views' best paths' texts, each view (T, C); 0 where none is a text."""
     views = _doubles(log_probs, *others)
     texts = [ids for view in views if (ids := best_path(view))]
     return float(np.exp(_mean_scores(views, texts).max())) if texts else 0.0

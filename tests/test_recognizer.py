@@ -88,13 +88,14 @@ def test_what_is_unsure_is_looked_at_again_and_a_text_has_its_mean_probability(
     mean = np.mean([math.exp(text_log_probability(model.sees(number), [two])) for number in range(len(answers))])
     for top in (0, 5):
         reading = reader.decode(look, top=top)
-        assert (reading.text, reading.confidence) == ("2", pytest.approx(mean, abs=1e-4))
+        # the beam search divides by what float32 leaves of each frame's sum
+        assert (reading.text, reading.confidence) == ("2", pytest.approx(mean, abs=1e-5 if top else 1e-6))
         assert reading.characters[0].frames[0] == 5 and reading.characters[0].focus.shape == (2, 16)
 
 
-@pytest.mark.parametrize("margin", [0, 24])
+@pytest.mark.parametrize("margins", [False, True])
 def test_the_other_views_are_a_blurred_negative_and_a_closer_one(
-    tiny_config: CRNNConfig, word_picture: Draw, margin: int
+    tiny_config: CRNNConfig, word_picture: Draw, margins: bool
 ) -> None:
     views: list[np.ndarray] = []
 
@@ -104,17 +105,21 @@ def test_the_other_views_are_a_blurred_negative_and_a_closer_one(
             frames = prepared[0].shape[2] // 4
             return [(sure([0] * frames, self.config.classes, 0.0), np.full((frames, 2, frames), 1.0, np.float32))]
 
-    text = word_picture("4711", height=60)[16:46] if margin == 0 else word_picture("4711", height=60)
-    text[0] = text[-1] = 255 if margin else 0  # a frame has no margins
-    Recognizer(Unsure(tiny_config, [], [])).look(text)
+    picture = word_picture("4711")
+    if not margins:
+        picture = picture[16:46]
+        picture[0] = picture[-1] = 0
+    Recognizer(Unsure(tiny_config, [], [])).look(picture)
     first, second, third = views
     assert second.shape == first.shape
     assert np.corrcoef(first.ravel(), second.ravel())[0, 1] < -0.9
     assert np.abs(np.diff(second)).mean() < np.abs(np.diff(first)).mean()
-    rows = [int((np.ptp(view[0], axis=1) > 1).sum()) for view in (first, third)]  # that have ink
-    assert third.shape[2] > first.shape[2]
-    assert rows[1] > 1.4 * rows[0] if margin else third.shape[2] == pytest.approx(1.25 * first.shape[2], abs=4)
-    assert np.median(third) < 0 < np.median(first) or not margin
+    if margins:
+        rows = [int((np.ptp(view[0], axis=1) > 1).sum()) for view in (first, third)]  # that have ink
+        assert rows[1] > 1.4 * rows[0] and third.shape[2] > first.shape[2]
+        assert np.median(third) < 0 < np.median(first)
+    else:
+        assert third.shape[2] == pytest.approx(1.25 * first.shape[2], abs=4)
 
 
 def test_what_is_sure_is_looked_at_once(tiny_config: CRNNConfig) -> None:
@@ -152,7 +157,7 @@ def test_where_rounding_could_decide_the_network_is_asked_again_in_float32(
             return [(logits.log_softmax(-1).numpy(), attention) for _ in prepared]
 
     reading = Recognizer(Rounding(tiny_config, [], [])).read(np.zeros((96, 128, 3), np.uint8))
-    assert sum(asked) == exact_runs
+    assert sum(asked) == exact_runs  # the look itself, and its blurred negative
     assert reading.text == ("2" if exact_runs else "1")
 
 
