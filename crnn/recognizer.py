@@ -61,6 +61,11 @@ class Look:
     others: tuple[Array, ...] = ()  # log-probabilities (T', C) of changed views of it, where it was unsure
     lines: dict[Box, Look] = field(default_factory=dict)  # the likely lines of a picture that is larger than one
 
+    @property
+    def views(self) -> tuple[Array, ...]:
+        """Log-probabilities (T, C) of all views, the picture's own first."""
+        return self.log_probs, *self.others
+
 
 @dataclass(frozen=True)
 class _View:
@@ -250,7 +255,7 @@ class Recognizer:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
         looks = self._look_at([one.whole for one in pictures], batch_size)
         for number, one in enumerate(pictures):
-            if one.lines and not _likely([looks[number].log_probs, *looks[number].others], SURE):
+            if one.lines and not _likely(looks[number].views, SURE):
                 lines = self._look_at(list(one.lines.values()), MOST)
                 looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
         return looks
@@ -361,7 +366,7 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     ]
 
 
-def _likely(views: list[Array], probability: float) -> bool:
+def _likely(views: Sequence[Array], probability: float) -> bool:
     """Whether what one of the views' best paths says is a text, and at least so probable; each is (T, C)."""
     if len(views) > 1:
         return most_likely(*views) >= probability
@@ -372,9 +377,8 @@ def _likely(views: list[Array], probability: float) -> bool:
 
 def _close(look: Look) -> bool:
     """Whether another text is so nearly as probable that rounding could decide between the two."""
-    views = look.log_probs, *look.others
-    likeliest = most_likely(*views)  # all other texts share what it leaves
-    return likeliest < (1 - likeliest) * math.exp(CLOSE) and lead(*views) < CLOSE
+    likeliest = most_likely(*look.views)  # all other texts share what it leaves
+    return likeliest < (1 - likeliest) * math.exp(CLOSE) and lead(*look.views) < CLOSE
 
 
 def _blurred(prepared: Array) -> Array:
