@@ -242,10 +242,16 @@ def curves(rng: Generator, canvas: Array, value: object, cap: float) -> None:
 
 
 def tapered(rng: Generator, canvas: Array, value: object, cap: float) -> None:
-    """A pen's stroke across the text that grows thinner or thicker, often with a hook where it begins."""
+    """A pen's stroke across the text that grows thinner or thicker, often with a hook where it begins.
+
+    In a mask that is where the first ink stands, more often than not.
+    """
     h, w = canvas.shape[:2]
     t = np.linspace(0, 1, 24)
-    x = rng.uniform(0, 0.3) * w + t * rng.uniform(0.5, 0.95) * w
+    first = rng.uniform(0, 0.3) * w
+    if canvas.ndim == 2 and rng.random() < 0.6:
+        first = float(canvas.any(axis=0).argmax()) + rng.uniform(-0.4, 0.3) * cap
+    x = first + t * rng.uniform(0.5, 0.95) * w
     y = h * (rng.uniform(0.25, 0.75) + rng.uniform(-0.4, 0.4) * (t - 0.5))
     y += cap * rng.uniform(0.05, 0.4) * np.sin(2 * np.pi * (t * rng.uniform(0.4, 1.6) + rng.random()))
     points = np.stack([x, y], axis=1)
