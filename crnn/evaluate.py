@@ -124,8 +124,10 @@ def _read(reader: Recognizer, pictures: Sequence[np.ndarray]) -> list[Reading]:
 
 
 def _cases_right(text: str, read: str) -> list[bool]:
-    pairs = [(true, got) for true, got in align(text, read) if true.lower() == got.lower()]
-    return [true == got for true, got in pairs if true.lower() not in CASE_TWINS]
+    rest, rest_read = iter(text), iter(read)
+    pairs = align(text.lower(), read.lower())  # else "aA" read as "Aa" would be aligned as an "a", or as an "A", kept
+    cased = [(true and next(rest), got and next(rest_read)) for true, got in pairs]
+    return [true == got for true, got in cased if true.lower() == got.lower() and true.lower() not in CASE_TWINS]
 
 
 def _points(drawing: Drawing, reading: Reading) -> list[bool]:

@@ -8,7 +8,7 @@ import pytest
 
 from crnn.charset import NAMED, Charset
 from crnn.decode import Character, Reading
-from crnn.evaluate import CASE_TWINS, _cases_right, _hide, _mixed_case, fit_calibration, on_drawn
+from crnn.evaluate import CASE_TWINS, _cases_right, _cases_right, _hide, _mixed_case, fit_calibration, on_drawn
 from crnn.recognizer import Recognizer
 from crnn.styles import STYLES
 from crnn.synth import Drawing, draw
@@ -84,6 +84,11 @@ def test_a_reader_that_knows_all_but_case(monkeypatch: pytest.MonkeyPatch) -> No
     assert figures.case == 0.0
     assert figures.pointing == 1.0
     assert figures.deletion > 0.8  # where glyphs overlap, their neighbours' patches can hide as much
+
+
+def test_case_is_judged_letter_by_letter() -> None:
+    assert _cases_right("xaAb", "xAaB") == [False, False, False]  # x: a twin; not as an "a" or "A" kept, one moved
+    assert _cases_right("Abad", "Aad") == [True, True, True]
 
 
 def test_calibration_finds_the_line_that_the_answers_follow(monkeypatch: pytest.MonkeyPatch) -> None:
