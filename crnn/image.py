@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 50_000_000  # 150 MB as RGB; a phone's camera stays below
 MIN_SIDE_PX = 2
+STEP_FRAMES = 4  # widths are multiples of so many frames: engines are slower on each width that is new to them
 MIN_FRAMES = 8  # narrower pictures are widened to this, so that a tall single character still has frames to sit on
 MAX_PREPARED_WIDTH_PX = 1024  # bounds memory; a wider picture is squeezed
 
@@ -43,7 +44,8 @@ class Geometry:
         """The geometry of picture (H, W, 3) prepared to height px at stride px a frame, and so much wider."""
         rows, columns = picture.shape[:2]
         widest = MAX_PREPARED_WIDTH_PX // stride
-        frames = min(max(round(wider * columns * height / (rows * stride)), MIN_FRAMES), widest)
+        steps = round(wider * columns * height / (rows * stride * STEP_FRAMES))
+        frames = min(max(STEP_FRAMES * steps, MIN_FRAMES), widest)
         return cls(columns, rows, frames * stride, height, stride)
 
     @property
@@ -79,7 +81,7 @@ def open_picture(source: Source) -> Picture:
 def prepare(picture: Picture, height: int, stride: int, wider: float = 1.0) -> npt.NDArray[np.float32]:
     """Resize and standardise picture (H, W, 3) uint8 to (3, height, width) float32.
 
-    The width keeps the aspect, or `wider` times it, as a multiple of stride within [8 x stride, 1024] px. Over all
+    The width keeps the aspect, or `wider` times it, as a multiple of 4 x stride within [8 x stride, 1024] px. Over all
     channels together the mean becomes 0, so that zero padding is as bright as the picture's mean, and the standard
     deviation 1.
     """
