@@ -184,7 +184,7 @@ def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
 
     `ids` are class ids without blanks. -inf if the text doesn't fit the frames.
     """
-    return float(_text_scores(_doubles(log_probs), [ids])[0, 0])
+    return float(_text_scores([_doubles(log_probs)], [[ids]])[0, 0, 0])
 
 
 def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
@@ -200,7 +200,7 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
     plain = _runs(scores)
     if [class_id for class_id, _ in plain] == list(ids):  # no path of any text is better
         return [frames for _, frames in plain]
-    states, skip = (one[:, 0] for one in _lattice([ids]))
+    states, skip = (one[:, 0, 0] for one in _lattice([[ids]]))
     emitted = scores[:, states]  # (T, S)
     ways = np.full(len(states), -np.inf)
     ways[:2] = emitted[0, :2]
@@ -221,11 +221,22 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
     return [(runs[state][0], runs[state][-1] + 1) for state in range(1, 2 * len(ids), 2)]
 
 
-def most_likely(log_probs: ArrayLike, *others: ArrayLike) -> float:
-    """P of the most probable of the views' best paths' texts, each view (T, C); 0 where none is a text."""
-    views = _doubles(log_probs, *others)
-    texts = [ids for view in views if (ids := best_path(view))]
-    return float(np.exp(_mean_scores(views, texts).max())) if texts else 0.0
+def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
+    """Of each picture P of the most probable of its views' best paths' texts; 0 where none is a text.
+
+    The views are (T, C), and every picture has as many. One forward pass for all takes little longer than for one.
+    """
+    seen = [_doubles(*views) for views in pictures]
+    texts = [[best_path(view) for view in views] for views in seen]
+    likeliest = np.zeros(len(seen))
+    told = [number for number, own in enumerate(texts) if any(own)]
+    if told:
+        texts = [texts[number] for number in told]
+        each = _text_scores([seen[number] for number in told], texts)  # (P, V, N)
+        means = np.exp(np.logaddexp.reduce(each, axis=1)) / each.shape[1]
+        texts_told = np.array([[len(text) > 0 for text in own] for own in texts]) & (each[:, 0] > -np.inf)
+        likeliest[told] = np.where(texts_told, means, 0.0).max(axis=1)
+    return likeliest.tolist()
 
 
 def lead(log_probs: ArrayLike, *others: ArrayLike) -> float:
@@ -279,7 +290,7 @@ def _best_way(scores: Floats, charset: Charset) -> tuple[list[int], list[Frames]
     runs = folded
     if [class_id for class_id, _ in folded] != [class_id for class_id, _ in plain]:
         ways = [[class_id for class_id, _ in way] for way in (folded, plain)]
-        folded_score, plain_score = _text_scores([scores], ways)[0]
+        folded_score, plain_score = _text_scores([[scores]], [ways])[0, 0]
         runs = plain if plain_score > folded_score + math.log(2) else folded
     return [class_id for class_id, _ in runs], [frames for _, frames in runs]
 
@@ -454,14 +465,16 @@ def _length_scores(probabilities: Floats, longest: int) -> Floats:
     return lengths
 
 
-def _lattice(texts: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The texts with blanks around each character, (S, N), and where a path may skip the blank before a state, (S, N).
+def _lattice(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Each text with blanks around its characters, (S, P, N), and where a path may skip the blank before a state.
 
-    S = 2 * longest + 1; shorter texts are filled up with blanks.
+    S = 2 * longest + 1; shorter texts are filled up with blanks. `texts` are N of each of P pictures.
     """
-    states = np.full((2 * max(map(len, texts)) + 1, len(texts)), BLANK)
-    for number, text in enumerate(texts):
-        states[1 : 2 * len(text) : 2, number] = text
+    longest = max(len(text) for own in texts for text in own)
+    states = np.full((2 * longest + 1, len(texts), len(texts[0])), BLANK)
+    for picture, own in enumerate(texts):
+        for number, text in enumerate(own):
+            states[1 : 2 * len(text) : 2, picture, number] = text
     skip = np.zeros(states.shape, dtype=bool)
     skip[1:2] = True
     skip[3::2] = states[3::2] != states[1:-2:2]
@@ -473,7 +486,7 @@ def _mean_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]], within
 
     -inf where a text doesn't fit the first view's frames, on which it would be placed.
     """
-    each = _text_scores(views, texts)  # (V, N)
+    each = _text_scores([views], [texts])[0]  # (V, N)
     if within:
         each -= np.array(within)[:, None]
     if len(views) == 1:
@@ -482,30 +495,36 @@ def _mean_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]], within
     return np.where(each[0] > -np.inf, mean, -np.inf)
 
 
-def _text_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]]) -> Floats:
-    """log P of each text in each of V views, (V, N): the CTC forward pass over all at once.
+def _text_scores(pictures: Sequence[Sequence[Floats]], texts: Sequence[Sequence[Sequence[int]]]) -> Floats:
+    """log P of each of a picture's N texts in each of its V views, (P, V, N): the CTC forward pass over all at once.
 
     A view with fewer frames than another gets sure blanks at its end, which add nothing to any text.
     """
-    states, skip = _lattice(texts)
-    ends = 2 * np.array([[len(text)] for text in texts]).T + [[1], [2]]  # rows of the last character, the closing blank
-    columns, skip = np.arange(len(texts)), np.repeat(skip, len(views), axis=1)
-    logs = np.full((max(map(len, views)), views[0].shape[1], len(views)), -np.inf)  # (T, C, V)
+    states, skip = _lattice(texts)  # (S, P, N)
+    views = [view for own in pictures for view in own]
+    logs = np.full((max(map(len, views)), views[0].shape[1], len(views)), -np.inf)
     logs[:, BLANK] = 0.0
     for number, scores in enumerate(views):
         logs[: len(scores), :, number] = scores
+    logs = logs.reshape(*logs.shape[:2], len(pictures), -1)  # (T, C, P, V)
     best = logs.max(axis=1, keepdims=True)
+    picture, text = np.indices(states.shape[1:])
+    lengths = np.array([[len(text) for text in own] for own in texts])
+    ends = np.stack([2 * lengths + 1, 2 * lengths + 2])  # rows of the last character, of the closing blank
+    may_skip = np.repeat(skip[..., None], logs.shape[3], axis=3).reshape(len(skip), -1)
 
     def ended(ways: Floats) -> Floats:
-        return ways.reshape(len(ways), len(texts), len(views))[ends, columns]  # (2, N, V)
+        return ways.reshape(len(ways), *states.shape[1:], -1)[ends, picture, text]  # (2, P, N, V)
 
     def emitted(frames: Floats) -> Floats:
-        return frames[:, states].reshape(len(frames), len(states), -1)  # (T, S, N * V)
+        return frames[:, states, picture].reshape(len(frames), len(states), -1)  # (T, S, P * N * V)
 
-    total = ended(_forward(emitted(np.exp(logs - best)), skip)).sum(axis=0)  # P over P of the best path, (N, V)
+    total = ended(_forward(emitted(np.exp(logs - best)), may_skip)).sum(axis=0)  # P over P of the best path
     if total.min() > SMALLEST:
-        return np.asarray(np.log(total) + best.sum(axis=0)).T
-    return np.asarray(np.logaddexp.reduce(ended(_forward_in_logs(emitted(logs), skip)), axis=0)).T
+        scores = np.log(total) + best.sum(axis=0)[0, :, None]
+    else:
+        scores = np.logaddexp.reduce(ended(_forward_in_logs(emitted(logs), may_skip)), axis=0)
+    return np.asarray(scores.transpose(0, 2, 1))
 
 
 def _forward(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:

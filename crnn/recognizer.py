@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.charset import NAMED, Charset, resolve
-from crnn.decode import Reading, beam_search, best_path, calibrated, greedy, lead, most_likely, text_log_probability
+from crnn.decode import Reading, beam_search, calibrated, greedy, lead, most_likely
 from crnn.hub import NEEDED, fetch
 from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate, within_margins
@@ -58,6 +58,7 @@ class Look:
     log_probs: Array  # (T, C)
     attention: Array  # (T, h, T): where each frame looked
     geometry: Geometry
+    likely: float  # P of the most probable of the texts that its views' best paths say
     others: tuple[Array, ...] = ()  # log-probabilities (T', C) of changed views of it, where it was unsure
     lines: dict[Box, Look] = field(default_factory=dict)  # the likely lines of a picture that is larger than one
 
@@ -255,7 +256,7 @@ class Recognizer:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
         looks = self._look_at([one.whole for one in pictures], batch_size)
         for number, one in enumerate(pictures):
-            if one.lines and not _likely(looks[number].views, SURE):
+            if one.lines and looks[number].likely < SURE:
                 lines = self._look_at(list(one.lines.values()), MOST)
                 looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
         return looks
@@ -287,15 +288,16 @@ class Recognizer:
 
         seen = infer([view.prepared for view in views])
         found = [[log_probs] for log_probs, _ in seen]
-        unsure = [row for row, one in enumerate(found) if not _likely(one, SURE)]
-        for row, (log_probs, _) in zip(unsure, infer([-_blurred(views[row].prepared) for row in unsure]), strict=True):
-            found[row].append(log_probs)
-        unlikely = [row for row in unsure if not _likely(found[row], LIKELY)]
-        for row, (log_probs, _) in zip(unlikely, infer([-self._closer(views[row]) for row in unlikely]), strict=True):
-            found[row].append(log_probs)
+        likely = most_likely(found)
+        for least, changed in ((SURE, _blurred), (LIKELY, self._closer)):
+            again = [row for row, probability in enumerate(likely) if probability < least]
+            for row, (log_probs, _) in zip(again, infer([-changed(views[row]) for row in again]), strict=True):
+                found[row].append(log_probs)
+            for row, probability in zip(again, most_likely([found[row] for row in again]), strict=True):
+                likely[row] = probability
         return [
-            Look(first, attention, view.geometry, tuple(others))
-            for (first, *others), (_, attention), view in zip(found, seen, views, strict=True)
+            Look(first, attention, view.geometry, probability, tuple(others))
+            for (first, *others), (_, attention), view, probability in zip(found, seen, views, likely, strict=True)
         ]
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
@@ -366,24 +368,15 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     ]
 
 
-def _likely(views: Sequence[Array], probability: float) -> bool:
-    """Whether what one of the views' best paths says is a text, and at least so probable; each is (T, C)."""
-    if len(views) > 1:
-        return most_likely(*views) >= probability
-    text, least = best_path(views[0]), math.log(probability)
-    one_path = views[0].max(axis=1).sum()  # no more probable than its text, and quicker to tell
-    return bool(text) and bool(one_path >= least or text_log_probability(views[0], text) >= least)
-
-
 def _close(look: Look) -> bool:
     """Whether another text is so nearly as probable that rounding could decide between the two."""
-    likeliest = most_likely(*look.views)  # all other texts share what it leaves
-    return likeliest < (1 - likeliest) * math.exp(CLOSE) and lead(*look.views) < CLOSE
+    left = 1 - look.likely  # what all other texts share
+    return look.likely < left * math.exp(CLOSE) and lead(*look.views) < CLOSE
 
 
-def _blurred(prepared: Array) -> Array:
+def _blurred(view: _View) -> Array:
     """A prepared picture (3, H, W), a little out of focus."""
-    return _channels_first(cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
+    return _channels_first(cv2.GaussianBlur(view.prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
 
 
 def _small(picture: Picture) -> Picture:

@@ -47,7 +47,7 @@ class Reader:
 
     def look(self, picture: np.ndarray) -> Look:
         self.looks.append(picture)
-        return Look(np.zeros((1, 1)), np.zeros((1, 1, 1)), None)  # type: ignore[arg-type]
+        return Look(np.zeros((1, 1)), np.zeros((1, 1, 1)), None, 1.0)  # type: ignore[arg-type]
 
     def decode(self, look: Look, **asked: Any) -> Reading:
         self.asked.append(asked)
