@@ -8,7 +8,7 @@ import pytest
 
 from crnn.charset import NAMED, Charset
 from crnn.decode import Character, Reading
-from crnn.evaluate import CASE_TWINS, _cases_right, _cases_right, _hide, _mixed_case, fit_calibration, on_drawn
+from crnn.evaluate import CASE_TWINS, _cases_right, _hide, _mixed_case, fit_calibration, on_drawn
 from crnn.recognizer import Recognizer
 from crnn.styles import STYLES
 from crnn.synth import Drawing, draw
