@@ -442,7 +442,7 @@ def test_programs_train_and_nothing_stays(client: Client, tmp_path: Path) -> Non
         (handle_file(useless), 2, "^Pictures that can be trained on: 0. Bring at least 2 with different labels.$"),
         (handle_file(archive), 5, "^The training shall take 5 minutes; give more than 0 and at most 4.$"),
         (handle_file(upload.path), 2, "^pictures.zip: The zip can't be unpacked"),
-        ({"path": "/etc/hostname"}, 2, ""),  # would be read past Gradio's check
+        ({"path": "/etc/hostname"}, 2, "^The upstream Gradio app has raised"),  # would be read past Gradio's check
     ):
         with pytest.raises(AppError, match=sentence):
             client.predict(bad, minutes, api_name="/train")
