@@ -14,8 +14,8 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from crnn.augment import augment
 from crnn.charset import BLANK, Charset
 from crnn.fonts import Font
-from crnn.image import Geometry, Picture, open_picture, prepare
-from crnn.intake import Example, frames_needed
+from crnn.image import STEP_FRAMES, Geometry, Picture, lowered, open_picture, prepare
+from crnn.intake import KEPT_HEIGHT, Example, frames_needed
 from crnn.model import IGNORED
 from crnn.splice import splice
 from crnn.styles import STYLES
@@ -25,11 +25,10 @@ Batch = dict[str, Tensor]
 
 # Widths in frames of drawn batches, weighted by their count here: all pictures of a batch are equally wide, so that
 # nothing is padded. At 4 px a frame and 48 px of height these are aspects of 1.3 to 6.7.
-BATCH_FRAMES = (16, 20, 24, 27, 30, 30, 32, 32, 34, 34, 36, 36, 38, 40, 44, 48, 56, 80)
+BATCH_FRAMES = (16, 20, 24, 28, 28, 32, 32, 32, 32, 36, 36, 36, 40, 40, 44, 48, 56, 80)
 EASY_STYLES = ("plain", "tilted")
 EASY_PICTURES = 60_000  # after so many pictures all styles are drawn; CTC finds no alignment in the hardest at first
 
-KEPT_HEIGHT = 72  # px; higher labelled pictures are scaled down before they are changed
 ASPECTS = (1.3, 6.7)  # of pictures drawn beside labelled ones
 BUCKET = 8  # batches whose labelled pictures are sorted by width together
 SPLICE_SHARE = 0.5  # of the labelled ones get the end of another
@@ -127,15 +126,9 @@ class DrawnBatches(IterableDataset[Batch]):
             if frames_needed(drawing.text) <= frames:
                 drawings.append(drawing)
         pictures = [prepare(drawing.picture, self.height, self.stride) for drawing in drawings]
-        pictures = [p if p.shape[2] == frames * self.stride else fit_width(p, frames * self.stride) for p in pictures]
         batch = collate(pictures, [drawing.text for drawing in drawings], self.charset)
         alignment = np.stack([align(drawing, frames, self.charset) for drawing in drawings])
         return batch | {"alignment": torch.from_numpy(alignment)}
-
-
-def fit_width(picture: np.ndarray, width: int) -> np.ndarray:
-    """A prepared picture (3, H, any) at a width off by one frame through rounding: (3, H, width)."""
-    return np.ascontiguousarray(cv2.resize(picture.transpose(1, 2, 0), (width, picture.shape[1])).transpose(2, 0, 1))
 
 
 class PreparedPictures(Dataset[tuple[np.ndarray, str]]):
@@ -198,7 +191,7 @@ class LabelledBatches(IterableDataset[Key]):
     ) -> None:
         self.charset, self.height, self.stride = charset, height, stride
         self.size, self.seed, self.alike, self.parts, self.start = size, seed, alike, parts, start
-        self.pictures = [_lowered(open_picture(example.path)) for example in examples]
+        self.pictures = [lowered(open_picture(example.path), KEPT_HEIGHT) for example in examples]
         self.texts = [example.text for example in examples]
         self.joinable = {
             i: (picture, text, partings(picture, text))
@@ -219,7 +212,7 @@ class LabelledBatches(IterableDataset[Key]):
         number, part = key
         members = self._members(number)
         width = int(np.clip(np.median(self.widths[members]), ASPECTS[0] * self.height, ASPECTS[1] * self.height))
-        width = width // self.stride * self.stride
+        width -= width % (self.stride * STEP_FRAMES)
         pictures, texts, classes = [], [], []
         for place in range(part, self.size, self.parts):
             rng = np.random.default_rng((self.seed, 2, number, place))
@@ -228,7 +221,7 @@ class LabelledBatches(IterableDataset[Key]):
                 known = np.full(picture.shape[2] // self.stride, IGNORED)
             else:
                 drawing = self._draw(rng, width)
-                picture, text = fit_width(prepare(drawing.picture, self.height, self.stride), width), drawing.text
+                picture, text = prepare(drawing.picture, self.height, self.stride), drawing.text
                 known = align(drawing, width // self.stride, self.charset)
             pictures.append(picture)
             texts.append(text)
@@ -257,7 +250,7 @@ class LabelledBatches(IterableDataset[Key]):
         prepared = prepare(augment(rng, picture), self.height, self.stride)
         if frames_needed(text) <= prepared.shape[2] // self.stride:
             return prepared, text
-        return prepare(augment(rng, self.pictures[i]), self.height, self.stride), self.texts[i]
+        return prepare(self.pictures[i], self.height, self.stride), self.texts[i]  # wide enough as it came
 
     def _draw(self, rng: np.random.Generator, width: int) -> Drawing:
         """A drawn picture whose text fits into the width, in px of prepared pictures."""
@@ -271,12 +264,3 @@ class LabelledBatches(IterableDataset[Key]):
             drawing = draw(rng, text=text, style=style, aspect=width / self.height)
             if frames_needed(drawing.text) <= width // self.stride:
                 return drawing
-
-
-def _lowered(picture: Picture) -> Picture:
-    """The picture (H, W, 3), at most `KEPT_HEIGHT` high: a phone's photo is slow to change, and large."""
-    h, w = picture.shape[:2]
-    if h <= KEPT_HEIGHT:
-        return picture
-    size = (max(1, round(w * KEPT_HEIGHT / h)), KEPT_HEIGHT)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))

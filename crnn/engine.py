@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class Engine:
         quickest = precision(ov.Core())
         self.rounds = quickest != FLOAT32
         self._quick = self._compile(quickest)
+        self._compiling = Lock()
 
     @cached_property
     def _exact(self) -> ov.CompiledModel:
@@ -92,7 +94,8 @@ class Engine:
             prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
             exact: compute in float32, which takes up to twice as long; compiled at the first such call.
         """
-        compiled = self._exact if exact else self._quick
+        with self._compiling:  # two threads may be the first to ask for float32
+            compiled = self._exact if exact else self._quick
         seen: list[tuple[Array, Array]] = []
         running: deque[ov.InferRequest] = deque()
         for picture in prepared:  # handed over ahead, so that no core waits for Python

@@ -36,7 +36,6 @@ class Geometry:
     width: int
     height: int
     prepared_width: int
-    prepared_height: int
     stride: int  # prepared px a frame
 
     @classmethod
@@ -46,7 +45,7 @@ class Geometry:
         widest = MAX_PREPARED_WIDTH_PX // stride
         steps = round(wider * columns * height / (rows * stride * STEP_FRAMES))
         frames = min(max(STEP_FRAMES * steps, MIN_FRAMES), widest)
-        return cls(columns, rows, frames * stride, height, stride)
+        return cls(columns, rows, frames * stride, stride)
 
     @property
     def frames(self) -> int:
@@ -56,10 +55,6 @@ class Geometry:
     def frame_to_x(self, frame: float) -> float:
         """Left edge of a frame in px of the picture; frame T gives the picture's right edge."""
         return frame * self.width / self.frames
-
-    def x_to_frame(self, x: float) -> float:
-        """The inverse of frame_to_x: px of the picture to (fractional) frames."""
-        return x * self.frames / self.width
 
 
 def open_picture(source: Source) -> Picture:
@@ -75,7 +70,7 @@ def open_picture(source: Source) -> Picture:
         return _from_pillow(source)
     if isinstance(source, str | Path):
         return _from_bytes(_read_file(Path(source)))
-    return _from_bytes(source if isinstance(source, bytes) else source.read())
+    return _from_bytes(source if isinstance(source, bytes) else _read_stream(source))
 
 
 def prepare(picture: Picture, height: int, stride: int, wider: float = 1.0) -> npt.NDArray[np.float32]:
@@ -98,6 +93,15 @@ def prepare(picture: Picture, height: int, stride: int, wider: float = 1.0) -> n
     return prepared
 
 
+def lowered(picture: Picture, most: int) -> Picture:
+    """A copy of a picture (H, W, 3), shrunk to `most` px of height where it is higher."""
+    rows, columns = picture.shape[:2]
+    if rows <= most:
+        return picture.copy()
+    size = (max(1, round(columns * most / rows)), most)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _read_file(path: Path) -> bytes:
     """The bytes of a file; PictureError where there is none."""
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long, or its folder is closed
@@ -108,6 +112,14 @@ def _read_file(path: Path) -> bytes:
         raise PictureError(f"There is no file {path}; check the name.") from None
     except (OSError, ValueError) as error:
         raise PictureError(f"{path} can't be opened ({error}); check the name and its permissions.") from None
+
+
+def _read_stream(stream: BinaryIO) -> bytes:
+    """What is left in an open file; PictureError where it can't be read."""
+    try:
+        return stream.read()
+    except (OSError, ValueError) as error:  # ValueError: it was closed
+        raise PictureError(f"The open file can't be read ({error}); open it again.") from None
 
 
 def _from_bytes(data: bytes) -> Picture:
@@ -137,7 +149,7 @@ def _from_pillow(image: Image.Image) -> Picture:
     """Decode and convert an opened image of any mode."""
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)
+        image = _upright(image)
         if image.mode == "I" or image.mode.startswith("I;16"):
             return _from_16_bit(np.asarray(image))
         if image.mode == "F":
@@ -149,6 +161,14 @@ def _from_pillow(image: Image.Image) -> Picture:
         raise
     except Exception:  # decoders raise many kinds: OSError for cut files, SyntaxError, struct.error, ValueError ...
         raise PictureError("The picture is damaged or cut off; save or download it again.") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says, if that can be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # SyntaxError, struct.error and others; the pixels are all there
+        return image
 
 
 def _from_16_bit(grey: npt.NDArray[Any]) -> Picture:

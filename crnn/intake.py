@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from crnn.charset import Charset
-from crnn.image import Geometry, open_picture
+from crnn.image import Geometry, lowered, open_picture
 
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 ARCHIVE_ENDINGS = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
@@ -33,6 +33,7 @@ MOST_RATIO = 200  # unpacked over packed size; pictures stay far below, bombs ar
 LONGEST_NAME, LONGEST_PATH = 240, 1000  # bytes; file systems take 255 and 4096, with the folder's own
 JOINERS = "\u200c\u200d"  # zero-width non-joiner and joiner
 MOST_NEW_CHARACTERS = 5000  # Chinese needs so many; each is a row of the head
+KEPT_HEIGHT = 72  # px; higher pictures are trained on at this height: a phone's photo is slow to change, and large
 CHUNK = 1 << 20
 
 
@@ -338,7 +339,7 @@ def _fingerprint(example: Example, height: int, stride: int) -> str:
     if unknown:
         raise ValueError(f"Its label {_short(text)} holds the unknown character {unknown!r}; correct the label.")
     picture = open_picture(example.path)
-    frames = Geometry.of(picture, height, stride).frames
+    frames = Geometry.of(lowered(picture, KEPT_HEIGHT), height, stride).frames  # as training takes it
     if frames_needed(text) > frames:
         raise ValueError(
             f"Its label {_short(text)} is too long for a picture so narrow ({frames} frames for "

@@ -270,7 +270,7 @@ class CRNNForCTC(PreTrainedModel):
         return widths // self.config.stride
 
 
-def load(folder: Path, device: str) -> CRNNForCTC:
+def load(folder: Path) -> CRNNForCTC:
     """The model of a checkpoint's folder, ready to read. Raises RuntimeError where its weights are another model's."""
     logging.disable_progress_bar()  # it would stand among the readings for a file of a few megabytes
     loaded: Any = CRNNForCTC.from_pretrained(folder, output_loading_info=True)
@@ -278,7 +278,6 @@ def load(folder: Path, device: str) -> CRNNForCTC:
     model, info = loaded
     if info["missing_keys"]:  # they were made up at random
         raise RuntimeError(f"{folder} lacks {len(info['missing_keys'])} of the model's tensors.")
-    model.to(device)  # type: ignore[arg-type]  # wrapped untyped
     return model.eval()
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from crnn.charset import NAMED, Charset, resolve
 from crnn.decode import Reading, beam_search, calibrated, greedy, lead, most_likely
 from crnn.hub import NEEDED, fetch
-from crnn.image import Geometry, Picture, PictureError, Source, open_picture, prepare
+from crnn.image import Geometry, Picture, PictureError, Source, lowered, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate, within_margins
 
 Array = npt.NDArray[np.float32]
@@ -30,9 +30,10 @@ SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOWS_AHEAD = 2  # looked at side by side: one's Python runs while the other's network does
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 BEAM = 10
-SURE = 0.9  # what is read with less confidence is looked at again, and searched for lines where it is large
-CLOSE = 0.06  # lead in log-probability that rounding could take away
+SURE = 0.9  # what is less probable is looked at again, and its lines where it is large; read with so much confidence,
+# which is calibrated, it needs none of them
 LIKELY = 0.5  # what is then still less probable is looked at a third time
+TIED = 0.06  # lead in log-probability that rounding could take away
 BLUR_PX, WIDER = 0.8, 1.25  # sigma of the negative in the second look; width of that in the third, over the picture's
 SMALL_PX = 128  # of a picture's height are kept for the third look
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
@@ -213,14 +214,17 @@ class Recognizer:
     ) -> Iterator[Reading | PictureError]:
         """Look at window after window of pictures, at two while the one before is decoded."""
         windows = iter(lambda: list(islice(pictures, batch_size * WINDOW_BATCHES)), [])
-        with ThreadPoolExecutor(WINDOWS_AHEAD) as ahead:
-            coming: deque[Future[list[Look | PictureError]]] = deque()
+        coming: deque[Future[list[Look | PictureError]]] = deque()
+        ahead = ThreadPoolExecutor(WINDOWS_AHEAD)
+        try:
             for window in windows:
                 coming.append(ahead.submit(self._look_through, window, batch_size))
                 if len(coming) > WINDOWS_AHEAD:
                     yield from self._read_all(coming.popleft().result(), decode)
             while coming:
                 yield from self._read_all(coming.popleft().result(), decode)
+        finally:
+            ahead.shutdown(cancel_futures=True)  # who needs no more readings waits for no more looks
 
     def _read_all(self, looks: list[Look | PictureError], decode: Decoder) -> Iterator[Reading | PictureError]:
         return (self._read(one, decode) if isinstance(one, Look) else one for one in looks)
@@ -243,10 +247,10 @@ class Recognizer:
     def _view(self, picture: Picture) -> _View:
         """A picture, or a part of one, as the model takes it."""
         height, stride = self.model.config.height, self.model.config.stride
-        return _View(prepare(picture, height, stride), Geometry.of(picture, height, stride), _small(picture))
+        return _View(prepare(picture, height, stride), Geometry.of(picture, height, stride), lowered(picture, SMALL_PX))
 
     def _closer(self, view: _View) -> Array:
-        """A picture without what is empty above and below, or where nothing is wider, as the model takes it."""
+        """A picture without what is empty above and below, or, where nothing is, wider; as the model takes it."""
         height, stride, within = self.model.config.height, self.model.config.stride, within_margins(view.small)
         if within:
             return prepare(view.small[within], height, stride)
@@ -269,9 +273,9 @@ class Recognizer:
             numbers = order[start : start + batch_size]
             batch = [views[number] for number in numbers]
             seen = self._see(batch)
-            close = [row for row, look in enumerate(seen) if self.model.rounds and look.others and _close(look)]
-            exact = self._see([batch[row] for row in close], exact=True)
-            for row, look in zip(close, exact, strict=True):
+            tied = [row for row, look in enumerate(seen) if self.model.rounds and look.others and _tied(look)]
+            exact = self._see([batch[row] for row in tied], exact=True)
+            for row, look in zip(tied, exact, strict=True):
                 seen[row] = look
             looks.update(zip(numbers, seen, strict=True))
         return [looks[number] for number in range(len(views))]
@@ -368,24 +372,15 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     ]
 
 
-def _close(look: Look) -> bool:
+def _tied(look: Look) -> bool:
     """Whether another text is so nearly as probable that rounding could decide between the two."""
     left = 1 - look.likely  # what all other texts share
-    return look.likely < left * math.exp(CLOSE) and lead(*look.views) < CLOSE
+    return look.likely < left * math.exp(TIED) and lead(*look.views) < TIED
 
 
 def _blurred(view: _View) -> Array:
     """A prepared picture (3, H, W), a little out of focus."""
     return _channels_first(cv2.GaussianBlur(view.prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
-
-
-def _small(picture: Picture) -> Picture:
-    """A copy of a picture (H, W, 3), shrunk to `SMALL_PX` where it is higher."""
-    rows, columns = picture.shape[:2]
-    if rows <= SMALL_PX:
-        return picture.copy()
-    size = (max(1, round(columns * SMALL_PX / rows)), SMALL_PX)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _channels_first(picture: npt.NDArray[Any]) -> Array:
@@ -447,15 +442,22 @@ def _network(checkpoint: str | Path, device: str | None) -> Network:
         if not missing:
             from crnn.model import load
 
-            return load(folder, device or "cuda")
+            model = load(folder)
     except (KeyError, TypeError, RuntimeError) as error:  # settings that are not there, weights of other shapes
         raise ValueError(
             f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote."
         ) from error
     except Exception as error:  # the Hub, JSON and safetensors each have their own
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
-    raise ValueError(f"{folder} holds no {missing}; give a folder that `python -m crnn train` wrote.")
+    if missing:
+        raise ValueError(f"{folder} holds no {missing}; give a folder that `python -m crnn train` wrote.")
+    try:
+        model.to(device or "cuda")  # type: ignore[arg-type]  # wrapped untyped
+    except (RuntimeError, AssertionError) as error:  # no such device, none that torch was built for, one that is full
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"The device {device or 'cuda'} can't be used; give another, such as cpu: {reason}") from error
+    return model
 
 
 def _gpu() -> bool:

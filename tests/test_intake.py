@@ -423,6 +423,8 @@ def test_a_label_longer_than_the_picture_is_said(tmp_path: Path) -> None:
     assert not examined(tmp_path, ("1.png", picture(1, 40), "012345678901")).problems
     said = problem(tmp_path, ("1.png", picture(1, 40), "0123456789012"))
     assert said.startswith("Its label '0123456789012' is too long for a picture so narrow (12 frames for 13); check")
+    tall = picture(1, 167, 200)  # 12 frames as it is, 8 at the height of 72 px that it is trained on at
+    assert "(8 frames for 9)" in problem(tmp_path, ("1.png", tall, "abcdefghi"))
     assert "(12 frames for 13)" in problem(tmp_path, ("1.png", picture(1, 40), "012345678900"))
     assert len(problem(tmp_path, ("1.png", picture(1, 40), "0" * 100_000))) < 200
 

@@ -287,6 +287,13 @@ def test_what_is_no_checkpoint_gets_one_sentence(tiny_checkpoint: Path, tmp_path
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("device", ["nonsense", "xpu"])
+def test_a_device_that_is_not_there_is_said(tiny_checkpoint: Path, device: str) -> None:
+    with pytest.raises(ValueError, match=f"^The device {device} can't be used; give another, such as cpu: ") as caught:
+        Recognizer.from_pretrained(tiny_checkpoint, device=device)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_binary_file_is_a_picture_too(tiny_model: CRNNForCTC) -> None:
     reader = Recognizer(tiny_model)
     pnm = b"P5 32 16 255\n" + bytes(range(256)) * 2
