@@ -32,9 +32,9 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in the picture's px
 Beams = dict[tuple[int, ...], list[float]]  # prefix: log P of its paths, of those that end in a blank, in its letter
 
 UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
-LEADERS = 3  # beam that finds the most probable text and the next one
+LEADERS = 3  # beam that finds the most probable text and the next one, and what other views add
 SMALLEST = 1e-290  # a sum of products of doubles below this may have lost digits
-TOGETHER = 32  # pictures in one forward pass: more would be no quicker, and take memory
+TOGETHER = 32  # pictures in one CTC forward pass: more would be no quicker, and take memory
 CANDIDATES = 6  # characters compared at each position of a text, the one read among them
 
 
@@ -151,7 +151,7 @@ def beam_search(
     ranked = sorted((pair for pair in zip(exact, texts, strict=True) if pair[0] > -math.inf), reverse=True)
     read, *rest = (Alternative(charset.decode(ids), _probability(score)) for score, ids in ranked[: top + 1])
     ids = ranked[0][1]
-    _, characters = _characters(views, charset, ids, alignment(views[0], ids))
+    _, characters = _characters(views, charset, ids, alignment(views[0], ids), within)
     return Reading(read.text, read.confidence, characters, tuple(rest))
 
 
@@ -560,9 +560,13 @@ def _forward_in_logs(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
 
 
 def _characters(
-    views: Sequence[Floats], charset: Charset, ids: Sequence[int], spans: Sequence[Frames]
+    views: Sequence[Floats],
+    charset: Charset,
+    ids: Sequence[int],
+    spans: Sequence[Frames],
+    within: Sequence[float] = (),
 ) -> tuple[float, tuple[Character, ...]]:
-    """log P of a text, and its characters at their frames in the first view.
+    """log P of a text, and its characters at their frames in the first view; `within` as in `_mean_scores`.
 
     A character's confidence is its posterior given the rest of the text: P(text) over the sum of P(text with another
     character here). Compared are the few characters with the best posterior in its frames: the others' share is tiny.
@@ -576,7 +580,7 @@ def _characters(
         for class_id, ranked, count in zip(ids, ranking, likely, strict=True)
     ]
     texts = [[*ids[:place], choice, *ids[place + 1 :]] for place in range(len(ids)) for choice in choices[place]]
-    score, *chances = _mean_scores(views, [ids, *texts]).tolist()
+    score, *chances = _mean_scores(views, [ids, *texts], within).tolist()
 
     characters = []
     for span, choice in zip(spans, choices, strict=True):

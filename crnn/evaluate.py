@@ -80,7 +80,7 @@ def on_drawn(reader: Recognizer, count: int, seed: int) -> OnDrawn:
         for number, (drawing, reading) in enumerate(zip(drawings, readings, strict=True)):
             if number % 2:
                 cases += _cases_right(drawing.text, reading.text)
-            if hits[number]:
+            if hits[number] and len(drawing.text) == len(reading.text):  # "ß" is as good as "ss", but one character
                 pointed += _points(drawing, reading)
                 dropped += list(_drops(reader, hiding, drawing, reading))
     return OnDrawn(right, *(float(np.mean(values)) if values else None for values in (cases, pointed, dropped)))
@@ -125,7 +125,8 @@ def _read(reader: Recognizer, pictures: Sequence[np.ndarray]) -> list[Reading]:
 
 def _cases_right(text: str, read: str) -> list[bool]:
     rest, rest_read = iter(text), iter(read)
-    pairs = align(text.lower(), read.lower())  # else "aA" read as "Aa" would be aligned as an "a", or as an "A", kept
+    # with their cases "aA" and "Aa" would be aligned at an "a", or an "A", as if it had been read right
+    pairs = align([true.lower() for true in text], [got.lower() for got in read])
     cased = [(true and next(rest), got and next(rest_read)) for true, got in pairs]
     return [true == got for true, got in cased if true.lower() == got.lower() and true.lower() not in CASE_TWINS]
 

@@ -92,7 +92,7 @@ def confusions(references: Sequence[str], texts: Sequence[str]) -> Counter[tuple
     )
 
 
-def align(reference: str, text: str) -> list[tuple[str, str]]:
+def align(reference: Sequence[str], text: Sequence[str]) -> list[tuple[str, str]]:
     """The pairs (true, read) of an alignment with the fewest edits (Levenshtein); '' where a side has no character."""
     rows, columns = len(reference) + 1, len(text) + 1
     distance = [[max(row, column) if row * column == 0 else 0 for column in range(columns)] for row in range(rows)]
@@ -141,7 +141,7 @@ def points_into(focus: NDArray[np.float32], box: Sequence[float], size: tuple[in
     """Whether a focus map's peak lies in a glyph's box ("pointing game", Zhang et al. 2016, section 4.2).
 
     `focus` is (h, w) over the whole picture, `box` is (x0, y0, x1, y1) in px, `size` is the picture's (width, height).
-    The peak is located within its cell, a sixth of the picture's height, by the cells beside it.
+    The peak is located within its cell by the cells beside it.
     """
     (x0, y0, x1, y1), (y, x) = box, peak(focus)
     height, width = focus.shape
@@ -154,19 +154,6 @@ def peak(focus: NDArray[np.float32]) -> tuple[float, float]:
     rows, columns = (np.arange(max(0, i - 1), min(n, i + 2)) for i, n in zip((row, column), focus.shape, strict=True))
     upright, across = focus[rows, column], focus[row, columns]
     return float((rows + 0.5) @ upright / upright.sum()), float((columns + 0.5) @ across / across.sum())
-
-
-def focus_within(focus: NDArray[np.float32], box: Sequence[float], size: tuple[int, int]) -> float:
-    """The share of a focus map's mass in the cells whose centre lies in a glyph's box; arguments as `points_into`."""
-    return float(focus[_inside(focus.shape, box, size)].sum() / focus.sum())
-
-
-def _inside(shape: tuple[int, ...], box: Sequence[float], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which cells of an (h, w) map over a picture have their centre in the box, (h, w)."""
-    (height, width), (x0, y0, x1, y1) = shape, box
-    x = (np.arange(width) + 0.5) * size[0] / width
-    y = (np.arange(height) + 0.5) * size[1] / height
-    return ((y0 <= y) & (y <= y1))[:, None] & ((x0 <= x) & (x <= x1))
 
 
 def _dense(text: str) -> str:

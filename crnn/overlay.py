@@ -40,7 +40,7 @@ def overlay(picture: Picture, reading: Reading, character: int | None = None) ->
     strip = np.full((STRIP_PX, enlarged.shape[1], 3), 255, np.uint8)
     canvas = Image.fromarray(np.concatenate([strip, attended]))
     px = enlarged.shape[1] / picture.shape[1]
-    chip_px = min(CHIP_PX, enlarged.shape[1] // max(1, len(reading.characters)))
+    chip_px = max(2, min(CHIP_PX, enlarged.shape[1] // max(1, len(reading.characters))))
     for index, one in shown:
         _mark(canvas, index, one, px, chip_px)
     return np.asarray(canvas)

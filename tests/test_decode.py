@@ -61,6 +61,10 @@ def brute_force(log_probs: Floats, charset: Charset) -> dict[str, float]:
     return texts
 
 
+def differs_at_most(text: str, other: str, place: int) -> bool:
+    return len(text) == len(other) and text[:place] == other[:place] and text[place + 1 :] == other[place + 1 :]
+
+
 def texts_of(reading: Reading) -> dict[str, float]:
     return {reading.text: reading.confidence} | {other.text: other.confidence for other in reading.alternatives}
 
@@ -80,6 +84,9 @@ def test_the_mean_of_several_views_is_taken_over_texts(seed: int, within: dict[s
     assert texts_of(reading) == pytest.approx(means)
     for character, other in zip(reading.characters, reading.characters[1:], strict=False):
         assert character.frames[1] <= other.frames[0] < other.frames[1] <= 5
+    for place, character in enumerate(reading.characters):
+        rivals = {text: share for text, share in means.items() if differs_at_most(text, reading.text, place)}
+        assert character.confidence == pytest.approx(means[reading.text] / sum(rivals.values()), abs=1e-3)
     if not within:
         said = {greedy(view, ABC).text for view in views}
         read = greedy(views[0], ABC, others=views[1:])

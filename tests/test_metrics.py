@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,6 @@ from crnn.metrics import (
     character_error_rate,
     confusions,
     exact,
-    focus_within,
     mean,
     peak,
     points_into,
@@ -129,5 +126,3 @@ def test_attention_points_into_the_glyphs_box() -> None:
     assert points_into(focus, (42, 8, 58, 18), size)
     assert not points_into(focus, (20, 8, 45, 18), size)
     assert not points_into(focus, (42, 0, 58, 12), size)
-    assert focus_within(focus, (25, 0, 55, 20), size) == pytest.approx(0.8)
-    assert math.isclose(focus_within(focus, (0, 0, *size), size), 1.0)

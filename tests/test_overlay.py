@@ -75,7 +75,7 @@ def test_a_map_keeps_its_place_whatever_its_resolution() -> None:
     assert abs(column / 4 - 120) <= 1 and abs(row / 4 - 30) <= 1
 
 
-@pytest.mark.parametrize("size", [(4000, 3000), (30, 2), (2, 2), (48, 1024), (2000, 20)])
+@pytest.mark.parametrize("size", [(4000, 3000), (30, 2), (2, 2), (48, 1024), (2000, 20), (2000, 2)])
 def test_any_size_of_picture_gives_a_size_for_a_page(size: tuple[int, int]) -> None:
     picture = np.full((*size, 3), 128, np.uint8)
     shown = overlay(picture, Reading("aa", 0.5, (replace(character(3), box=(-5, -5, 9000, 9000)), character(4))))
