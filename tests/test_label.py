@@ -255,12 +255,29 @@ def test_the_dataset_lies_where_gradio_deletes_it(
     labels = Labels(ready(Reader()))
     labels.show(folder, ENGLISH)
     assert labels.archive(folder, ENGLISH) == TEXT["label_nothing"]
-    labels.accept(folder, ENGLISH, "D")
+    accept(labels, folder, "D")
     made = labels.archive(folder, ENGLISH)
     assert made.name == "dataset.zip" and made.parent.parent == tmp_path / "cache"
 
 
 # ---------------------------------------------------------------- what the page shows
+
+
+def accept(labels: Labels, folder: Path, text: str) -> Any:
+    """Accept a text for what the first page shows."""
+    current = labels._of(folder, ENGLISH)[1].current
+    return labels.accept(folder, ENGLISH, text, label._name(current) if current else "")
+
+
+def test_a_text_is_saved_for_the_picture_that_it_was_typed_to_alone(folder: Path) -> None:
+    labels = Labels(ready(Reader()))
+    first = labels.show(folder, ENGLISH)
+    second = labels.skip(folder, ENGLISH)  # still on its way to the page, where Enter is pressed
+    shown = labels.accept(folder, ENGLISH, "ddd", first.which)
+    assert shown.alert == TEXT["label_moved"] and shown._replace(alert="") == second
+    assert not (folder / "metadata.csv").exists()
+    assert not labels.accept(folder, ENGLISH, "b7x", shown.which).alert
+    assert table(folder) == ["b.png,b7x"]
 
 
 def test_a_picture_is_shown_with_its_guess_and_announced(folder: Path) -> None:
@@ -287,19 +304,19 @@ def test_a_picture_without_a_guess_comes_with_an_empty_field(folder: Path) -> No
 def test_from_the_first_to_the_last(folder: Path) -> None:
     labels = Labels(ready(Reader()))
     assert labels.show(folder, ENGLISH).status.startswith("1 of 5. ")
-    assert labels.accept(folder, ENGLISH, "ddd").status.startswith("2 of 5. The reader guesses: b, 7, capital X")
+    assert accept(labels, folder, "ddd").status.startswith("2 of 5. The reader guesses: b, 7, capital X")
     shown = labels.back(folder, ENGLISH)
     assert shown.status == "Already labelled: d, d, d. Correct it, or accept it as it is." and shown.text == "ddd"
     assert labels.back(folder, ENGLISH) == TEXT["label_first"]
-    shown = labels.accept(folder, ENGLISH, "DdD")
+    shown = accept(labels, folder, "DdD")
     assert shown.status.startswith("2 of 5. ") and shown.back and shown.labelled
     shown = labels.accept_sure(folder, ENGLISH)
     assert shown.status.startswith("Labelled as read: 2. 4 of 5. The reader guesses: b") and not shown.surely
     labels.skip(folder, ENGLISH)
     shown = labels.skip(folder, ENGLISH)
     assert shown.status.startswith("Only skipped pictures are left. 4 of 5. The reader guesses: b")
-    labels.accept(folder, ENGLISH, "b7x")
-    shown = labels.accept(folder, ENGLISH, "aaa")
+    accept(labels, folder, "b7x")
+    shown = accept(labels, folder, "aaa")
     assert shown.status == "All is labelled. Pictures with a label: 5."
     assert not shown.asked and shown.back and shown.labelled and shown.text == "" and "<img" not in shown.card
     assert table(folder) == ["a.png,aaa", "b.png,b7x", "c.png,ccc", "d.png,DdD", "e.png,eee"]
@@ -334,7 +351,7 @@ def test_a_picture_that_is_shown_stays_when_others_are_added(folder: Path) -> No
 def test_what_is_no_label_is_refused_in_one_sentence(folder: Path, typed: str, sentence: str) -> None:
     labels = Labels(ready(Reader()))
     labels.show(folder, ENGLISH)
-    assert unescape(labels.accept(folder, ENGLISH, typed)) == sentence
+    assert unescape(accept(labels, folder, typed)) == sentence
     assert not (folder / "metadata.csv").exists()
     with pytest.raises(PageError):
         checked(typed, TEXT)
@@ -349,13 +366,13 @@ def test_pictures_that_are_gone_get_a_sentence_and_the_rest_goes_on(folder: Path
     labels = Labels(ready(Reader()))
     labels.show(folder, ENGLISH)
     (folder / "d.png").unlink()
-    shown = labels.accept(folder, ENGLISH, "ddd")
+    shown = accept(labels, folder, "ddd")
     assert shown.alert == TEXT["label_lost"] and shown.status.startswith("1 of 4. The reader guesses: b")
     (folder / "a.png").unlink()
-    assert labels.accept(folder, ENGLISH, "b").status.startswith("2 of 3. The reader guesses: e")
+    assert accept(labels, folder, "b").status.startswith("2 of 3. The reader guesses: e")
     for path in folder.iterdir():
         path.unlink()
-    assert labels.accept(folder, ENGLISH, "eee") == TEXT["label_gone"]
+    assert accept(labels, folder, "eee") == TEXT["label_gone"]
     assert labels.skip(folder, ENGLISH) == TEXT["label_gone"]
     assert labels.archive(folder, ENGLISH) == TEXT["label_gone"]
     assert labels.show(folder, ENGLISH) is None
@@ -368,9 +385,11 @@ def test_a_label_for_a_page_that_was_forgotten_is_not_given_to_another_picture(
     labels = Labels(ready(Reader()))
     labels.show(folder, ENGLISH)
     time.sleep(0.6)
-    shown = labels.accept(folder, ENGLISH, "ddd")
+    shown = accept(labels, folder, "ddd")
     assert shown.alert == TEXT["label_lost"] and shown.status.startswith("1 of 5. ")
     assert not (folder / "metadata.csv").exists()
+    time.sleep(0.6)
+    assert labels.skip(folder, ENGLISH).status.startswith("1 of 5. ")
 
 
 def test_visitors_are_apart_and_the_pages_of_one_share_the_labels(folder: Path, tmp_path: Path) -> None:
@@ -379,11 +398,11 @@ def test_visitors_are_apart_and_the_pages_of_one_share_the_labels(folder: Path, 
     for visitor in (ENGLISH, second):
         labels.show(folder, visitor)
     labels.show(other, ENGLISH)
-    labels.accept(folder, ENGLISH, "ddd")
+    accept(labels, folder, "ddd")
     assert not (other / "metadata.csv").exists()
     assert labels.back(folder, second) == TEXT["label_first"]
     assert labels.skip(folder, second).status.startswith("1 of 4. The reader guesses: b")
-    assert labels.accept(other, ENGLISH, "B").status.startswith("2 of 2. The reader guesses: a")
+    assert accept(labels, other, "B").status.startswith("2 of 2. The reader guesses: a")
     assert table(folder) == ["d.png,ddd"] and table(other) == ["b.png,B"]
 
 
@@ -433,9 +452,9 @@ def test_a_disk_that_is_full_costs_a_sentence(folder: Path, monkeypatch: pytest.
     labels = Labels(ready(Reader()))
     labels.show(folder, ENGLISH)
     monkeypatch.setattr(pile, "write_table", full)
-    assert labels.accept(folder, ENGLISH, "x") == TEXT["label_not_saved"].format("No space left on device")
+    assert accept(labels, folder, "x") == TEXT["label_not_saved"].format("No space left on device")
     monkeypatch.undo()
-    assert labels.accept(folder, ENGLISH, "x").status.startswith("2 of 5. ")
+    assert accept(labels, folder, "x").status.startswith("2 of 5. ")
 
 
 def test_a_guess_is_never_taken_for_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

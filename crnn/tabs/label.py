@@ -11,18 +11,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from html import escape
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import gradio as gr
-from gradio.utils import get_upload_folder
 
 from crnn.decode import Reading
 from crnn.image import PictureError, open_picture
 from crnn.speech import UNSURE_BELOW, words
-from crnn.tabs.pile import LONGEST, Gone, Lost, Pile, View, cleaned
-from crnn.tabs.read import PageError, Visitor, loaded
+from crnn.tabs.pile import LONGEST, File, Gone, Lost, Pile, View, cleaned
+from crnn.tabs.read import PageError, Visitor, among_uploads, loaded
 from crnn.tabs.texts import I18N, TEXTS, Texts
 
 if TYPE_CHECKING:
@@ -58,6 +56,7 @@ class Shown(NamedTuple):
     back: bool  # whether there is one to go back to
     surely: bool  # whether some are surely read
     labelled: bool  # whether there is something to download
+    which: str = ""  # the picture, as `accept` is told it
     alert: str = ""
 
 
@@ -105,7 +104,10 @@ class Labels:
 
         A picture that is shown already stays, and so does what was typed.
         """
-        pile, view = self._of(folder, visitor)
+        try:
+            pile, view = self._of(folder, visitor)
+        except Gone:
+            return None
         try:
             pile.refresh()
         except Gone:
@@ -118,11 +120,16 @@ class Labels:
         return shown if shown.asked or view.made else None
 
     @explained
-    def accept(self, folder: Path, visitor: Visitor, text: str) -> Shown:
-        """Save the text as the label of the picture that is shown, and show the next one."""
+    def accept(self, folder: Path, visitor: Visitor, text: str, which: str) -> Shown:
+        """Save the text as the label of the picture that is shown, and show the next one.
+
+        which: of what was shown when the text was typed; a step that was on its way may have gone to another picture.
+        """
         texts = TEXTS[visitor.language]
         text = checked(text, texts)
         pile, view = self._of(folder, visitor)
+        if view.current and which != _name(view.current):
+            return self._shown(pile, view, visitor)._replace(alert=texts["label_moved"])
         try:
             pile.label(view, text)
         except Lost:
@@ -162,18 +169,19 @@ class Labels:
         pile.refresh()
         if not pile.labelled:
             raise PageError(TEXTS[visitor.language]["label_nothing"])
-        uploads = Path(get_upload_folder())
-        uploads.mkdir(parents=True, exist_ok=True)
-        target = Path(mkdtemp(dir=uploads), "dataset.zip")
+        target = among_uploads("dataset.zip")
         pile.archive(target)
         return target
 
     def _of(self, folder: Path, visitor: Visitor) -> tuple[Pile, View]:
-        """What is known of a folder, and where the visitor's page stands."""
+        """What is known of a folder, and where the visitor's page stands. Raises Gone as `Pile.refresh` does."""
         with self._lock:
-            pile, views, timer = self._piles.get(folder) or (Pile(folder), {}, None)
-            if timer:
+            if folder in self._piles:
+                pile, views, timer = self._piles[folder]
                 timer.cancel()
+            else:
+                pile, views = Pile(folder), {}
+                pile.refresh()
             timer = threading.Timer(KEEP_SECONDS, self._forget, [folder])
             timer.daemon = True
             timer.start()
@@ -218,6 +226,7 @@ class Labels:
             back=pile.before(view) is not None,
             surely=sure > 0,
             labelled=pile.labelled > 0,
+            which=_name(view.current) if view.current else "",
         )
 
     def _read_on(self, pile: Pile, recognizer: Recognizer) -> None:
@@ -241,6 +250,11 @@ class Labels:
             self._background.submit(read_some)
 
         self._background.submit(read_some)
+
+
+def _name(file: File) -> str:
+    """What tells a picture from the others; not its own name, which may tell the text."""
+    return "-".join(map(str, file.version))
 
 
 def checked(text: str, texts: Texts) -> str:
@@ -376,6 +390,7 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
                 accept: Any = gr.Button(I18N("label_accept"), variant="primary", min_width=80)
                 skip: Any = gr.Button(I18N("label_skip"), elem_id="label-skip", min_width=80)
                 back: Any = gr.Button(I18N("label_back"), elem_id="label-back", min_width=80)
+            which = gr.Textbox(visible=False)  # the page sends it with the text, as it stood when Enter was pressed
             note = gr.HTML(elem_id="label-note")
             with gr.Row(elem_id="label-all"):
                 surely: Any = gr.Button(I18N("label_surely"), min_width=160)
@@ -383,16 +398,16 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
             archive = gr.DownloadButton(elem_id="label-archive")  # never seen, it holds the file for DOWNLOAD_JS
         gr.HTML(html_template="", js_on_load=LABEL_JS)
         saved = gr.State(0)
-    outputs = [head, body, status, alert, card, field, note, accept, skip, back, surely, dataset]
+    outputs = [head, body, status, alert, card, field, which, note, accept, skip, back, surely, dataset]
     saving = (labels.accept, labels.accept_sure)
     numbers = count(1)  # never the same twice, so that each one is a change
 
     def updates(shown: Shown | str | None) -> list[Any]:
         """The outputs: all hidden, a sentence and no more, or a picture to label."""
         if shown is None:
-            return [gr.Column(visible=False), gr.Column(visible=False), "", "", "", *[gr.skip()] * 7]
+            return [gr.Column(visible=False), gr.Column(visible=False), "", "", "", *[gr.skip()] * 8]
         if isinstance(shown, str):
-            return [*[gr.skip()] * 3, shown, *[gr.skip()] * 8]
+            return [*[gr.skip()] * 3, shown, *[gr.skip()] * 9]
         text = {} if shown.text is None else {"value": shown.text}
         return [
             gr.Column(visible=True),
@@ -401,6 +416,7 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
             shown.alert,
             shown.card,
             gr.update(visible=shown.asked, **text),
+            shown.which,
             shown.note,
             gr.Button(visible=shown.asked),
             gr.Button(visible=shown.asked),
@@ -423,8 +439,8 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
         else:
             yield [*updates(shown), next(numbers) if method in saving else gr.skip()]
 
-    def on_accept(token: str | None, text: str | None, request: gr.Request) -> Iterator[list[Any]]:
-        yield from step(labels.accept, token, request, text or "")
+    def on_accept(token: str | None, text: str | None, which: str, request: gr.Request) -> Iterator[list[Any]]:
+        yield from step(labels.accept, token, request, text or "", which)
 
     def on_accept_sure(token: str | None, request: gr.Request) -> Iterator[list[Any]]:
         yield from step(labels.accept_sure, token, request)
@@ -451,7 +467,7 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
         api_visibility="private",
     )
     steps = [
-        listen([field.submit, accept.click], on_accept, [token, field], [*outputs, saved]),
+        listen([field.submit, accept.click], on_accept, [token, field, which], [*outputs, saved]),
         listen(skip.click, on_skip, token, [*outputs, saved]),
         listen(back.click, on_back, token, [*outputs, saved]),
         listen(surely.click, on_accept_sure, token, [*outputs, saved]),

@@ -250,6 +250,13 @@ def corrected(reading: Reading, number: int, text: str) -> Reading:
     )
 
 
+def among_uploads(name: str) -> Path:
+    """Where to write a file of this name for the page: Gradio deletes it with what was uploaded."""
+    uploads = Path(get_upload_folder())
+    uploads.mkdir(parents=True, exist_ok=True)  # Gradio makes it at the first upload
+    return Path(mkdtemp(dir=uploads), name)
+
+
 def voice_field(language: str, chosen: str | None = None) -> gr.Dropdown:
     """The engine's voices for a language; without a chosen one its plain voice, and none where there is no engine."""
     try:
@@ -509,7 +516,7 @@ def _api(reader: Future[Recognizer]) -> None:
             wav = synthesize(words(text, style), rate)
         except (SpeechError, ValueError) as error:
             raise gr.Error(str(error), print_exception=False) from error
-        path = Path(mkdtemp(dir=get_upload_folder()), "speech.wav")  # Gradio deletes it with the other files there
+        path = among_uploads("speech.wav")
         path.write_bytes(wav)
         return FileData(path=str(path))
 

@@ -127,6 +127,7 @@ TEXTS: dict[str, Texts] = {
         "label_unprintable": "The label holds a character that can't be shown: type it again.",
         "label_long": "The label has {} characters: shorten it to at most {}.",
         "label_first": "No picture was labelled before this one: accept or skip it.",
+        "label_moved": "Another picture had come up, so nothing was saved: here it is.",
         "label_lost": "That picture is no longer at hand, and its label was not saved: here is the next one.",
         "label_gone": "Your pictures are no longer on the server: bring them again.",
         "label_not_saved": "This could not be saved ({}): try again.",
@@ -365,6 +366,7 @@ TEXTS: dict[str, Texts] = {
         "label_unprintable": "La etiqueta tiene un carácter que no se puede mostrar: escríbala otra vez.",
         "label_long": "La etiqueta tiene {} caracteres: acórtela a {} como mucho.",
         "label_first": "Antes de esta no se etiquetó ninguna imagen: acéptela o sáltela.",
+        "label_moved": "Ya había aparecido otra imagen, así que no se guardó nada: aquí está.",
         "label_lost": "Esa imagen ya no está a mano, y su etiqueta no se guardó: aquí está la siguiente.",
         "label_gone": "Sus imágenes ya no están en el servidor: tráigalas otra vez.",
         "label_not_saved": "Esto no se pudo guardar ({}): inténtelo otra vez.",
@@ -604,6 +606,7 @@ TEXTS: dict[str, Texts] = {
         "label_unprintable": "L'étiquette contient un caractère qui ne peut pas être montré : tapez-la de nouveau.",
         "label_long": "L'étiquette a {} caractères : raccourcissez-la à {} au plus.",
         "label_first": "Aucune image n'a été étiquetée avant celle-ci : acceptez-la ou passez-la.",
+        "label_moved": "Une autre image était déjà apparue, rien n'a donc été enregistré : la voici.",
         "label_lost": "Cette image n'est plus là, et son étiquette n'a pas été enregistrée : voici la suivante.",
         "label_gone": "Vos images ne sont plus sur le serveur : apportez-les de nouveau.",
         "label_not_saved": "Cela n'a pas pu être enregistré ({}) : réessayez.",
@@ -850,6 +853,7 @@ TEXTS: dict[str, Texts] = {
         ),
         "label_long": "Die Beschriftung hat {} Zeichen: Kürzen Sie sie auf höchstens {}.",
         "label_first": "Vor diesem Bild wurde keines beschriftet: Nehmen Sie es an, oder überspringen Sie es.",
+        "label_moved": "Inzwischen kam ein anderes Bild, deshalb wurde nichts gespeichert: Hier ist es.",
         "label_lost": (
             "Dieses Bild ist nicht mehr da, und seine Beschriftung wurde nicht gespeichert: Hier ist das nächste."
         ),

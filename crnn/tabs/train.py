@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from html import escape
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 from gradio import FileData
 from gradio.events import api
-from gradio.utils import get_upload_folder
 
 from crnn.styles import STYLES
 from crnn.tabs import label
 from crnn.tabs.bench import Bench, Report, Upload
 from crnn.tabs.learned import measures_html, progress_html, report_counts, report_html, result_html, status_line
-from crnn.tabs.read import PageError, Visitor, loaded, reader_line
+from crnn.tabs.read import PageError, Visitor, among_uploads, loaded, reader_line
 from crnn.tabs.readers import Readers
 from crnn.tabs.result import note
 from crnn.tabs.texts import I18N, TEXTS, Texts
@@ -169,7 +167,7 @@ class Course:
     def checkpoint(self, bench: Bench, texts: Texts) -> Path:
         """Write the finished checkpoint to a zip, which Gradio deletes with the other files there."""
         self._check_learnt(bench, texts)
-        target = Path(mkdtemp(dir=get_upload_folder()), CHECKPOINT_ZIP)
+        target = among_uploads(CHECKPOINT_ZIP)
         bench.pack(target)
         return target
 
@@ -379,8 +377,10 @@ def build(
         def bring(visitor: Visitor, bench: Bench) -> str:
             return course.bring(bench, uploads_of(values), named, visitor.language)
 
+        ready = None  # the field is empty at once, for the next ones, and left alone when these are brought
         for step in change(token, request, "bringing", bring):
-            yield [None, *step]  # ready for the next ones
+            yield [ready, *step]
+            ready = gr.skip()
 
     def on_draw(token: Any, count: Any, styles: Any, request: gr.Request) -> Iterator[list[Any]]:
         def draw(visitor: Visitor, bench: Bench) -> str:
@@ -483,7 +483,9 @@ def build(
 
     listen = functools.partial(gr.on, show_progress="hidden", trigger_mode="once", api_visibility="private")
     many = functools.partial(listen, concurrency_id="pictures", concurrency_limit=2)
-    many(files.upload, on_files, [token, files, named], [files, *on_pictures], preprocess=False)
+    many(
+        files.upload, on_files, [token, files, named], [files, *on_pictures], preprocess=False, trigger_mode="multiple"
+    )
     many(draw.click, on_draw, [token, count, styles], on_pictures)
     many(over.click, on_over, token, [*on_pictures, *live, train_alert, learnt_status, learnt_alert, own_reader])
     gr.on(

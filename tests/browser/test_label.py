@@ -178,6 +178,18 @@ def test_the_whole_job_by_keyboard(open_page: Callable[..., Page], labelled: Lab
     shows(page, "^Already labelled: d, e, f.", "def")
 
 
+def test_enter_right_after_a_skip_is_not_about_the_next_picture(
+    open_page: Callable[..., Page], labelled: Labelled
+) -> None:
+    page = open_page()
+    field(page).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")  # what stands in the field was read in the first one
+    expect(status(page)).to_have_text(re.compile("^[23] of 5. "))
+    page.wait_for_timeout(500)
+    assert "b.png,w7X" not in labelled.table()
+
+
 def test_all_that_is_surely_read_is_accepted_when_asked_for(open_page: Callable[..., Page], labelled: Labelled) -> None:
     page = open_page()
     expect(page.locator("#label-note")).to_have_text("Surely read so far, above 95 percent: 2.")
