@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 import stat
+import threading
 import unicodedata
 import zipfile
 from collections import Counter
@@ -98,6 +99,10 @@ def read_folder(folder: str | Path, names: bool = True) -> list[Example]:
             f"{folder} has no labelled pictures; give a metadata.csv with file_name,text or name pictures LABEL.png."
         )
     return examples
+
+
+TABLES = threading.RLock()
+"""Held by whoever reads a table, and writes it with what has changed: else a row that came between would be lost."""
 
 
 def write_table(folder: Path, examples: Iterable[Example]) -> None:

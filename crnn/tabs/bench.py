@@ -16,6 +16,7 @@ from crnn.charset import Charset
 from crnn.intake import (
     PICTURE_ENDINGS,
     TABLE,
+    TABLES,
     Example,
     Limits,
     Problem,
@@ -110,15 +111,19 @@ class Bench:
         if loose:
             with self._staging() as staging:
                 for upload in loose:
+                    name = _plain(upload.name)
+                    if (staging / name).exists():
+                        problems.append(f"{name}: Two files of this name came at once; bring one after the other.")
+                        continue
                     try:
-                        shutil.copyfile(upload.path, staging / _plain(upload.name))
+                        shutil.copyfile(upload.path, staging / name)
                     except OSError as error:
-                        problems.append(f"{_plain(upload.name)}: {_reason(error)}")
+                        problems.append(f"{name}: {_reason(error)}")
                 try:
                     if any(staging.iterdir()):
                         self.add(staging, names, limits)
                 except (ValueError, OSError) as error:
-                    problems.append(_reason(error))
+                    problems.append(_reason(error).replace(str(staging), "What came"))
         return problems
 
     @contextmanager
@@ -134,6 +139,10 @@ class Bench:
             ValueError: there is none, its table is not what it should be, or the limits are passed; nothing is added.
         """
         new = read_folder(staging, names)
+        with TABLES:
+            self._add(new, limits)
+
+    def _add(self, new: Sequence[Example], limits: Limits) -> None:
         known = {example.path.name: example.text for example in self.examples()}
         here = [self.pictures / name for name in known if (self.pictures / name).is_file()]
         arrived = [example.path for example in new if example.path.is_file()]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from crnn.decode import Reading
-from crnn.intake import COLUMNS, TABLE, Example, read_folder, write_table
+from crnn.intake import COLUMNS, TABLE, TABLES, Example, read_folder, write_table
 
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
@@ -228,14 +228,15 @@ class Pile:
             return len(files)
 
     def _save(self, view: View, texts: dict[Path, str]) -> None:
-        if _version(self.folder / TABLE) != self._table:  # others have written it, as when pictures were added
-            self.refresh()
-        changed = self._texts | texts
-        try:
-            write_table(self.folder, [Example(path, text) for path, text in changed.items()])
-        except FileNotFoundError as error:
-            raise Gone(str(error)) from error
-        self._table = _version(self.folder / TABLE)
+        with TABLES:
+            if _version(self.folder / TABLE) != self._table:  # others have written it, as when pictures were added
+                self.refresh()
+            changed = self._texts | texts
+            try:
+                write_table(self.folder, [Example(path, text) for path, text in changed.items()])
+            except FileNotFoundError as error:
+                raise Gone(str(error)) from error
+            self._table = _version(self.folder / TABLE)
         for table in self._others:  # all that they say stands in the one above them now, which they would outdo
             table.unlink(missing_ok=True)
         self._others = []
