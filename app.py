@@ -46,6 +46,8 @@ def load_reader(checkpoint: str | None = None) -> Future[Recognizer]:
 
 def build_demo(checkpoint: str | None = None) -> gr.Blocks:
     """Build the page. checkpoint: a folder or Hub id, None for the shipped one."""
+    if checkpoint and Path(checkpoint).is_dir():
+        checkpoint = str(Path(checkpoint).resolve())  # a training runs in another folder
     reader = load_reader(checkpoint)
     readers = Readers(reader)
     workshop = Workshop(scratch(os.environ), Rules.of(os.environ), training(checkpoint))

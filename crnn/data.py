@@ -233,7 +233,10 @@ class LabelledBatches(IterableDataset[Key]):
         return batch | {"alignment": torch.from_numpy(alignment)}
 
     def _members(self, number: int) -> np.ndarray:
-        """Which labelled pictures are in a batch: every one once in a round, those of like width together."""
+        """Which labelled pictures are in a batch: those of like width together, and none twice in a round.
+
+        A round leaves out at random what does not fill a batch; only where all do not fill one do some come again.
+        """
         count, size = len(self.texts), self.labelled
         a_round, place = divmod(number, max(1, count // size))
         rng = np.random.default_rng((self.seed, 1, a_round))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -20,6 +22,8 @@ from crnn.charset import Charset
 from crnn.intake import Limits
 from crnn.tabs import workshop as module
 from crnn.tabs.bench import Bench, Upload
+from crnn.tabs.pile import File, Pile, View
+from crnn.tabs.pile import _version as version
 from crnn.tabs.workshop import BusyError, Order, QueueFullError, Rules, State, Workshop, scratch
 
 PATIENCE_S = 30
@@ -286,6 +290,19 @@ def test_a_restarted_server_finds_a_training_that_is_done_and_one_that_still_run
     second.stop(waiting)
 
 
+def test_a_second_server_leaves_the_first_ones_training_alone(open_workshop: Callable[..., Workshop]) -> None:
+    first = open_workshop()
+    bench = first.bench(ANN)
+    first.start(bench, Order())
+    until(lambda: first.state(bench).phase == "starting")
+    second = open_workshop()
+    until(lambda: second.state(bench).phase == "starting")
+    second.close()
+    for _ in range(3):
+        go(bench)
+    assert first.wait(bench, PATIENCE_S).phase == "done"
+
+
 def test_a_budget_beyond_the_rules_is_refused(open_workshop: Callable[..., Workshop]) -> None:
     workshop = open_workshop(minutes=5)
     for minutes in (0, -1, 5.5, float("nan")):
@@ -323,6 +340,14 @@ def test_what_nobody_uses_is_removed_and_nothing_else(open_workshop: Callable[..
         os.utime(folder, (0, time.time() - 61))
     until(lambda: not old.folder.exists())
     assert new.folder.exists() and stranger.exists() and running.folder.exists() and (aim / "file").exists()
+    assert workshop.bench(ANN).pictures.is_dir()
+
+
+def test_it_goes_on_when_its_whole_folder_was_removed(open_workshop: Callable[..., Workshop]) -> None:
+    workshop = open_workshop()
+    shutil.rmtree(workshop.root)
+    time.sleep(3 * module.CLEAN_S)
+    assert workshop._thread.is_alive()
     assert workshop.bench(ANN).pictures.is_dir()
 
 
@@ -365,6 +390,7 @@ def test_the_folder_comes_from_the_environment() -> None:
     assert scratch({"CRNN_TRAIN_FOLDER": "/a", "GRADIO_TEMP_DIR": "/b"}) == Path("/a")
     assert scratch({"GRADIO_TEMP_DIR": "/b"}) == Path("/b/captcha-reader-training")
     assert scratch({}).name == "captcha-reader-training"
+    assert scratch({"CRNN_TRAIN_FOLDER": "here"}) == Path.cwd() / "here"  # a training runs in another folder
 
 
 def test_the_command_is_that_of_the_command_line(tmp_path: Path) -> None:
@@ -460,6 +486,37 @@ def test_what_is_of_no_use_gets_a_sentence_and_the_rest_goes_on(
     assert told[0] == "notes.txt: It is no picture, no zip and no metadata.csv; bring one of these."
     assert labels(bench) == {"good.png": "good"}
     assert not [path for path in tmp_path.rglob("x.png")]
+
+
+def test_two_files_of_one_name_at_once_get_a_sentence(bench: Bench, picture: Callable[[str], Path]) -> None:
+    told = bench.bring([Upload(picture(name), "a.png") for name in ("1.png", "2.png")], True, LIMITS)
+    assert told == ["a.png: Two files of this name came at once; bring one after the other."]
+    assert labels(bench) == {"a.png": "a"}
+
+
+def test_a_table_of_nothing_tells_no_path_of_the_server(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "table").write_text("file_name,text\n")
+    (told,) = bench.bring([Upload(tmp_path / "table", "metadata.csv")], True, LIMITS)
+    assert told.startswith("What came has no labelled pictures; give") and str(tmp_path) not in told
+
+
+def test_a_label_that_is_saved_while_others_are_brought_stays(
+    bench: Bench, picture: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.bring([Upload(picture("old.png"), "old.png")], False, LIMITS)
+    pile = Pile(bench.pictures)
+    pile.refresh()
+    view = View(current=File(bench.pictures / "old.png", version(bench.pictures / "old.png")))
+    label = threading.Thread(target=pile.label, args=(view, "abc"))
+
+    def checked(*args: Any) -> None:  # what was there has been read, and is to be written with what is new
+        label.start()
+        label.join(0.3)
+
+    monkeypatch.setattr("crnn.tabs.bench.check_limits", checked)
+    assert bench.bring([Upload(picture("new.png"), "new.png")], True, LIMITS) == []
+    label.join()
+    assert labels(bench) == {"old.png": "abc", "new.png": "new"}
 
 
 def test_odd_names_cost_no_label_that_is_there(bench: Bench, picture: Callable[[str], Path], tmp_path: Path) -> None:

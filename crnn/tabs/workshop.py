@@ -83,7 +83,7 @@ def scratch(environment: Mapping[str, str]) -> Path:
     """Where benches lie: CRNN_TRAIN_FOLDER, or else a folder in GRADIO_TEMP_DIR or in the system's for such things."""
     chosen = environment.get("CRNN_TRAIN_FOLDER")
     above = environment.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
-    return Path(chosen) if chosen else Path(above) / "captcha-reader-training"
+    return (Path(chosen) if chosen else Path(above) / "captcha-reader-training").absolute()
 
 
 @dataclass(frozen=True)
@@ -201,6 +201,7 @@ class Workshop:
         folder = self.root / hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()[:32]
         bench = Bench(folder)
         with self._lock:  # or it could be cleaned away between
+            _make_private(self.root)  # which others that clean up may have removed
             folder.mkdir(mode=0o700, exist_ok=True)
             bench.pictures.mkdir(exist_ok=True)
             os.utime(folder)
@@ -321,7 +322,7 @@ class Workshop:
         return [_Job(bench, _read_order(bench) or Order(), adopted=True) for bench in benches if _is_held(bench)]
 
     def _folders(self) -> list[Path]:
-        found = [one for one in self.root.iterdir() if NAME.fullmatch(one.name)]
+        found = [one for one in self.root.iterdir() if NAME.fullmatch(one.name)] if self.root.is_dir() else []
         return [one for one in found if one.is_dir() and not one.is_symlink()]
 
     def _work(self) -> None:
@@ -347,7 +348,10 @@ class Workshop:
                 job.ended.set()
             if time.monotonic() - cleaned > CLEAN_S:
                 cleaned = time.monotonic()
-                self._clean()
+                try:
+                    self._clean()
+                except OSError:
+                    log.exception("What nobody uses any more could not be removed.")
 
     def _run(self, job: _Job) -> None:
         """Run a training until it ends, by itself or not."""
@@ -363,6 +367,8 @@ class Workshop:
                 stopping, dropped, closed = job.stopping, job.dropped, self._closed
             if stopping and bench.run.is_dir():
                 (bench.run / "stop").touch()  # again and again: a training forgets it when it begins
+            if closed and job.adopted:  # the server that began it may still be there
+                return
             if closed and not asked_to_end:
                 asked_to_end = now
                 _signal(bench, signal.SIGTERM)
@@ -482,9 +488,13 @@ def _hold(file: int) -> None:
 
 
 def _is_held(bench: Bench) -> bool:
-    if sys.platform == "win32" or not bench.log.is_file():
+    if sys.platform == "win32":
         return False
-    with bench.log.open("rb") as file:
+    try:
+        file = bench.log.open("rb")
+    except FileNotFoundError:  # removed a moment ago
+        return False
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
