@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -131,6 +133,9 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
     torch.manual_seed(wishes.seed)
     model = CRNNForCTC.from_pretrained(wishes.start) if wishes.start else CRNNForCTC(wishes.config or CRNNConfig())
     training, held_out, new = _pictures(folders, model.config, wishes.seed, journal)
+    begun = _begun(wishes, training, held_out)
+    if last:
+        _check_begun(last, begun)
     if new:
         model.add_characters(new)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
@@ -142,7 +147,8 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
         clock, done = progress(last)
         averaging.load(last)
     clock.minutes, clock.steps = wishes.minutes or clock.minutes, wishes.steps or clock.steps
-    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out, wishes.keep if wishes.start else 0.0)
+    keep = wishes.keep if wishes.start else 0.0
+    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out, keep, begun)
     if last:
         watch.load(last)
     settings = arguments(output, wishes.seed, FINE_TUNING_RATE if wishes.start else LEARNING_RATE, workers=0)
@@ -207,6 +213,30 @@ def _pictures(
         )
     training, held_out = split(examined.usable, min(HELD_OUT, MOST_HELD_OUT / len(examined.usable)), seed)
     return training, held_out, examined.new_characters
+
+
+def _begun(wishes: FineTuning, training: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:
+    """What must be the same when a training is resumed, by its name to the user."""
+    start = wishes.start and str(Path(wishes.start).resolve() if Path(wishes.start).is_dir() else wishes.start)
+    seen = [[(example.path.name, example.text) for example in examples] for examples in (training, held_out)]
+    return {
+        "start": start,
+        "layers": wishes.layers,
+        "share of drawn pictures": wishes.draw_share,
+        "share to keep": wishes.keep,
+        "seed": wishes.seed,
+        "pictures or labels": hashlib.sha256(repr(seen).encode()).hexdigest(),
+    }
+
+
+def _check_begun(checkpoint: str, begun: dict[str, Any]) -> None:
+    """Raise ValueError where an interim checkpoint is of a training that was begun otherwise."""
+    before = json.loads((Path(checkpoint) / Watch.BEGUN).read_text(encoding="utf-8"))
+    other = [name for name, value in begun.items() if before[name] != value]
+    if other:
+        raise ValueError(
+            f"The training to resume was begun with other {' and '.join(other)}; go on with what it had, or begin anew."
+        )
 
 
 def _table(examples: Sequence[Example], before: Sequence[Reading], after: Sequence[Reading]) -> list[dict[str, Any]]:

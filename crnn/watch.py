@@ -73,7 +73,7 @@ class Journal:
 class Watch(TrainerCallback):
     """Measures on the held-out pictures, keeps the latest of the best weights, ends what gets worse or shall stop."""
 
-    FILE = "best.pt"
+    FILE, BEGUN = "best.pt", "begun.json"
     STOP = "stop"  # a file of this name beside the journal ends the training with the best so far
 
     def __init__(
@@ -84,6 +84,7 @@ class Watch(TrainerCallback):
         model: CRNNForCTC,
         held_out: Sequence[Example],
         keep: float,
+        begun: dict[str, Any],
     ) -> None:
         """Begin with the averaging's weights.
 
@@ -94,9 +95,10 @@ class Watch(TrainerCallback):
             model: a second one of the same shape, to measure with.
             held_out: pictures to measure on.
             keep: share of the first weights in those that are measured and kept, 0 to 1.
+            begun: what the training was begun with, by its name to the user; each interim checkpoint tells it.
         """
         self.journal, self.clock, self.averaging, self.held_out = journal, clock, averaging, held_out
-        self.keep = keep
+        self.keep, self.begun = keep, begun
         self.model = model.eval()
         self.reader = Recognizer(self.model)
         self.pictures = [_smaller(open_picture(example.path)) for example in held_out]
@@ -193,6 +195,7 @@ class Watch(TrainerCallback):
         if state.is_world_process_zero and self.lowest is not None:
             kept = {"best": self.best, "first": self.first, "lowest": self.lowest.tolist(), "share": self.best_share}
             torch.save(kept, interim(args, state) / self.FILE)
+            (interim(args, state) / self.BEGUN).write_text(json.dumps(self.begun), encoding="utf-8")
 
     def load(self, checkpoint: str) -> None:
         """Go on from an interim checkpoint."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,14 @@ def test_killed_and_resumed_it_ends_as_if_it_was_not(folder: Path, small: Path, 
     assert process.wait(30) == -signal.SIGKILL, "it ended before it could be killed"
     saved = max(int(path.parent.name.rpartition("-")[2]) for path in killed.glob("checkpoint-*/clock.json"))
     assert saved < 40
+    other = FineTuning(small, steps=40, resume=True, layers="head", draw_share=0.5)
+    with pytest.raises(ValueError, match="was begun with other layers; go on with what it had, or begin anew"):
+        fine_tune([folder], killed, other)
+    fewer = tmp_path / "fewer"
+    shutil.copytree(folder, fewer)
+    next(fewer.glob("*.png")).unlink()
+    with pytest.raises(ValueError, match="was begun with other pictures or labels; go on"):
+        fine_tune([fewer], killed, FineTuning(small, steps=40, resume=True, draw_share=0.5))
     assert start(folder, killed, small, 40, resume=True).wait(300) == 0
 
     again = [event["step"] for event in events(killed, "step") if event["step"] > saved]
