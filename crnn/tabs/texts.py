@@ -20,7 +20,8 @@ TEXTS: dict[str, Texts] = {
         "skip": "Skip to the result",
         "privacy": (
             "Private: your picture and its sound serve this read only. "
-            "They are deleted within five minutes, and go to no one but you. Your settings stay in this browser."
+            "They are deleted within five minutes of their last use, and go to no one but you. "
+            "Your settings stay in this browser."
         ),
         # bringing a picture
         "picture": "Picture",
@@ -266,8 +267,8 @@ TEXTS: dict[str, Texts] = {
         "lede": "Traiga una imagen de texto deformado. Se lee, se muestra y se dice.",
         "skip": "Saltar al resultado",
         "privacy": (
-            "Privado: su imagen y su sonido sirven solo para esta lectura. Se borran en cinco minutos y "
-            "no llegan a nadie más que a usted. Sus ajustes se quedan en este navegador."
+            "Privado: su imagen y su sonido sirven solo para esta lectura. Se borran cinco minutos después "
+            "de su último uso y no llegan a nadie más que a usted. Sus ajustes se quedan en este navegador."
         ),
         "picture": "Imagen",
         "picture_alt": "La imagen que ha traído",
@@ -503,7 +504,7 @@ TEXTS: dict[str, Texts] = {
         "skip": "Aller au résultat",
         "privacy": (
             "Privé : votre image et son enregistrement ne servent qu'à cette lecture. Ils sont effacés dans les cinq "
-            "minutes et ne vont à personne d'autre que vous. Vos réglages restent dans ce navigateur."
+            "minutes après leur dernier usage et ne vont à personne d'autre que vous. Vos réglages restent dans ce navigateur."
         ),
         "picture": "Image",
         "picture_alt": "L'image que vous avez apportée",
@@ -746,8 +747,8 @@ TEXTS: dict[str, Texts] = {
         "lede": "Bringen Sie ein Bild mit verzerrtem Text. Er wird gelesen, gezeigt und gesprochen.",
         "skip": "Zum Ergebnis springen",
         "privacy": (
-            "Privat: Ihr Bild und sein Ton dienen nur diesem Lesen. Sie werden binnen fünf Minuten gelöscht und gehen "
-            "an niemanden außer Ihnen. Ihre Einstellungen bleiben in diesem Browser."
+            "Privat: Ihr Bild und sein Ton dienen nur diesem Lesen. Sie werden binnen fünf Minuten nach dem letzten Gebrauch "
+            "gelöscht und gehen an niemanden außer Ihnen. Ihre Einstellungen bleiben in diesem Browser."
         ),
         "picture": "Bild",
         "picture_alt": "Das Bild, das Sie gebracht haben",
