@@ -25,7 +25,10 @@ PATCH = 0.5  # side of a hidden patch, in heights of the glyph
 
 
 class Labelled(NamedTuple):
-    """A labelled set and what was read in it, one reading for each text."""
+    """A labelled set and what was read in it: for each text a reading, without its characters.
+
+    Their maps would fill the memory where pages are read.
+    """
 
     name: str
     texts: list[str]
@@ -40,7 +43,7 @@ def read_labelled(reader: Recognizer, folder: Path) -> Labelled:
     """
     examples = [example for example in read_folder(folder) if example.text]
     readings = [
-        result if isinstance(result, Reading) else Reading("", 0.0)
+        Reading(result.text, result.confidence) if isinstance(result, Reading) else Reading("", 0.0)
         for result in reader.read_many(example.path for example in examples)
     ]
     return Labelled(folder.resolve().name, [example.text for example in examples], readings)

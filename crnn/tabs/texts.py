@@ -504,7 +504,8 @@ TEXTS: dict[str, Texts] = {
         "skip": "Aller au résultat",
         "privacy": (
             "Privé : votre image et son enregistrement ne servent qu'à cette lecture. Ils sont effacés dans les cinq "
-            "minutes après leur dernier usage et ne vont à personne d'autre que vous. Vos réglages restent dans ce navigateur."
+            "minutes après leur dernier usage et ne vont à personne d'autre que vous. "
+            "Vos réglages restent dans ce navigateur."
         ),
         "picture": "Image",
         "picture_alt": "L'image que vous avez apportée",
@@ -747,8 +748,9 @@ TEXTS: dict[str, Texts] = {
         "lede": "Bringen Sie ein Bild mit verzerrtem Text. Er wird gelesen, gezeigt und gesprochen.",
         "skip": "Zum Ergebnis springen",
         "privacy": (
-            "Privat: Ihr Bild und sein Ton dienen nur diesem Lesen. Sie werden binnen fünf Minuten nach dem letzten Gebrauch "
-            "gelöscht und gehen an niemanden außer Ihnen. Ihre Einstellungen bleiben in diesem Browser."
+            "Privat: Ihr Bild und sein Ton dienen nur diesem Lesen. Sie werden binnen fünf Minuten nach dem "
+            "letzten Gebrauch gelöscht und gehen an niemanden außer Ihnen. "
+            "Ihre Einstellungen bleiben in diesem Browser."
         ),
         "picture": "Bild",
         "picture_alt": "Das Bild, das Sie gebracht haben",
