@@ -13,6 +13,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -343,14 +344,30 @@ def _fingerprint(example: Example, height: int, stride: int) -> str:
     unknown = next((c for c in text if not c.isprintable() or c == "\ufffd"), None)
     if unknown:
         raise ValueError(f"Its label {_short(text)} holds the unknown character {unknown!r}; correct the label.")
-    picture = open_picture(example.path)
-    frames = Geometry.of(lowered(picture, KEPT_HEIGHT), height, stride).frames  # as training takes it
+    try:
+        status = example.path.stat()
+    except OSError:  # opening it tells why
+        version = (0, 0, 0)
+    else:
+        version = (status.st_ino, status.st_mtime_ns, status.st_size)
+    frames, digest = _looked_into(example.path, version, height, stride)
     if frames_needed(text) > frames:
         raise ValueError(
             f"Its label {_short(text)} is too long for a picture so narrow ({frames} frames for "
             f"{frames_needed(text)}); check the label, or bring the picture wider."
         )
-    return hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
+    return digest
+
+
+@lru_cache(maxsize=20_000)  # the page asks anew after each label
+def _looked_into(path: Path, version: tuple[int, int, int], height: int, stride: int) -> tuple[int, str]:
+    """The frames that a picture has when it is trained on, and what is the same for pictures of the same pixels.
+
+    version: what changes when the file is written anew. Raises PictureError.
+    """
+    picture = open_picture(path)
+    frames = Geometry.of(lowered(picture, KEPT_HEIGHT), height, stride).frames
+    return frames, hashlib.sha256(repr(picture.shape).encode() + picture.tobytes()).hexdigest()
 
 
 def split(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
