@@ -244,11 +244,10 @@ def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
 def lead(log_probs: ArrayLike, *others: ArrayLike) -> float:
     """How far the most probable text is ahead of the next one, as the difference of their log-probabilities.
 
-    Of those that a narrow beam finds in the first view, and the best paths of the others; inf where that is one text.
+    Of those that a narrow beam finds in the views; inf where that is one text.
     """
     views = _doubles(log_probs, *others)
-    found = [*_prefixes(views[0], LEADERS, None), *(tuple(best_path(view)) for view in views[1:])]
-    texts = list(dict.fromkeys(found))
+    texts = list(dict.fromkeys(chain.from_iterable(_prefixes(view, LEADERS, None) for view in views)))
     *_, second, first = -math.inf, *sorted(_mean_scores(views, texts).tolist())
     return first - second
 
