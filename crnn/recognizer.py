@@ -33,7 +33,7 @@ BEAM = 10
 SURE = 0.9  # what is less probable is looked at again, and its lines where it is large; read with so much confidence,
 # which is calibrated, it needs none of them
 LIKELY = 0.5  # what is then still less probable is looked at a third time
-TIED = 0.06  # lead in log-probability that rounding could take away
+TIED, ROUNDING = 0.06, 0.02  # what rounding could take away: a lead in log-probability; a probability near a bound
 BLUR_PX, WIDER = 0.8, 1.25  # sigma of the negative in the second look; width of that in the third, over the picture's
 SMALL_PX = 128  # of a picture's height are kept for the third look
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
@@ -271,13 +271,7 @@ class Recognizer:
         looks: dict[int, Look] = {}
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
-            batch = [views[number] for number in numbers]
-            seen = self._see(batch)
-            tied = [row for row, look in enumerate(seen) if self.model.rounds and look.others and _tied(look)]
-            exact = self._see([batch[row] for row in tied], exact=True)
-            for row, look in zip(tied, exact, strict=True):
-                seen[row] = look
-            looks.update(zip(numbers, seen, strict=True))
+            looks.update(zip(numbers, self._see([views[number] for number in numbers]), strict=True))
         return [looks[number] for number in range(len(views))]
 
     def _see(self, views: list[_View], exact: bool = False) -> list[Look]:
@@ -285,24 +279,35 @@ class Recognizer:
 
         What an answer owes to chance differs from view to view, what it owes to the text does not (test-time
         augmentation: Krizhevsky et al., 2012, section 4.1); the decoders take the mean of a text's probabilities.
+        Where rounding could decide what is read, all is looked at in float32.
         """
 
         def infer(prepared: list[Array]) -> list[Seen]:
             return self.model.infer(prepared, exact) if prepared else []
 
-        seen = infer([view.prepared for view in views])
-        found = [[log_probs] for log_probs, _ in seen]
-        likely = most_likely(found)
-        for least, changed in ((SURE, _blurred), (LIKELY, self._closer)):
+        def look_again(least: float, changed: Callable[[_View], Array]) -> None:
             again = [row for row, probability in enumerate(likely) if probability < least]
             for row, (log_probs, _) in zip(again, infer([-changed(views[row]) for row in again]), strict=True):
                 found[row].append(log_probs)
             for row, probability in zip(again, most_likely([found[row] for row in again]), strict=True):
                 likely[row] = probability
-        return [
+
+        seen = infer([view.prepared for view in views])
+        found = [[log_probs] for log_probs, _ in seen]
+        likely = most_likely(found)
+        look_again(SURE, _blurred)
+        tied = {row for row, probability in enumerate(likely) if abs(probability - LIKELY) < ROUNDING}
+        look_again(LIKELY, self._closer)
+        looks = [
             Look(first, attention, view.geometry, probability, tuple(others))
             for (first, *others), (_, attention), view, probability in zip(found, seen, views, likely, strict=True)
         ]
+        if exact or not self.model.rounds:
+            return looks
+        tied |= {row for row, look in enumerate(looks) if look.others and _tied(look)}
+        for row, look in zip(sorted(tied), self._see([views[row] for row in sorted(tied)], exact=True), strict=True):
+            looks[row] = look
+        return looks
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
