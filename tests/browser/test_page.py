@@ -54,9 +54,9 @@ def finished(page: Page, said: str = "Read: ") -> None:
     expect(page.locator("#result audio")).to_be_attached()
 
 
-def unfold_speech(page: Page) -> None:
-    """Open the settings of speech. Gradio gives them what was restored a moment later; no hand is so quick."""
-    page.get_by_role("button", name=TEXT["say"]).click()
+def unfold(page: Page, name: str) -> None:
+    """Open what is folded up. Gradio gives its fields what they hold a moment later; no hand is so quick."""
+    page.get_by_role("button", name=TEXT[name]).click()
     page.evaluate("new Promise((done) => setTimeout(done, 300))")
 
 
@@ -337,7 +337,7 @@ def test_what_is_changed_before_the_page_has_its_settings_stays(
     assert asked.wait(PATIENCE)
     auto.uncheck()
     changed.set()
-    unfold_speech(page)
+    unfold(page, "say")
     expect(page.get_by_role("combobox", name=TEXT["voice"])).to_have_value(re.compile("^English"))  # they are there
     expect(auto).not_to_be_checked()
 
@@ -346,7 +346,7 @@ def test_only_the_part_within_the_edges_is_read(open_page: Callable[..., Page], 
     page = open_page()
     bring(page, upload.path)
     finished(page)
-    page.get_by_role("button", name=TEXT["crop"]).click()
+    unfold(page, "crop")
     page.get_by_role("spinbutton", name=re.compile(TEXT["right"])).fill("50")
     expect(page.locator("#result .text")).not_to_have_text(upload.text)
     finished(page)
@@ -360,7 +360,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     finished(page)
     sound = "document.querySelector('#result audio')?.src"  # there is none until it is spoken
     first = page.evaluate(sound)
-    unfold_speech(page)
+    unfold(page, "say")
     page.get_by_role("radio", name="Español").check()
     expect(page.get_by_role("combobox", name=TEXT["voice"])).to_have_value(re.compile("^Spanish"))
     page.wait_for_function(f"first => {sound} && {sound} !== first", arg=first)
@@ -369,7 +369,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     page.wait_for_function(f"last => {sound} && {sound} !== last", arg=spanish)
     page.wait_for_timeout(500)
     page.reload()
-    unfold_speech(page)
+    unfold(page, "say")
     expect(page.get_by_role("radio", name="Español")).to_be_checked()
     expect(page.get_by_role("radio", name=TEXT["phonetic"])).to_be_checked()
 
