@@ -38,6 +38,8 @@ MOST_NEW_CHARACTERS = 5000  # Chinese needs so many; each is a row of the head
 KEPT_HEIGHT = 72  # px; higher pictures are trained on at this height: a phone's photo is slow to change, and large
 CHUNK = 1 << 20
 
+Version = tuple[int, int, int]
+
 
 @dataclass(frozen=True)
 class Example:
@@ -100,6 +102,15 @@ def read_folder(folder: str | Path, names: bool = True) -> list[Example]:
             f"{folder} has no labelled pictures; give a metadata.csv with file_name,text or name pictures LABEL.png."
         )
     return examples
+
+
+def version_of(path: Path) -> Version | None:
+    """What changes when a file is written anew: inode, ns, bytes; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 TABLES = threading.RLock()
@@ -344,13 +355,7 @@ def _fingerprint(example: Example, height: int, stride: int) -> str:
     unknown = next((c for c in text if not c.isprintable() or c == "\ufffd"), None)
     if unknown:
         raise ValueError(f"Its label {_short(text)} holds the unknown character {unknown!r}; correct the label.")
-    try:
-        status = example.path.stat()
-    except OSError:  # opening it tells why
-        version = (0, 0, 0)
-    else:
-        version = (status.st_ino, status.st_mtime_ns, status.st_size)
-    frames, digest = _looked_into(example.path, version, height, stride)
+    frames, digest = _looked_into(example.path, version_of(example.path), height, stride)
     if frames_needed(text) > frames:
         raise ValueError(
             f"Its label {_short(text)} is too long for a picture so narrow ({frames} frames for "
@@ -360,10 +365,10 @@ def _fingerprint(example: Example, height: int, stride: int) -> str:
 
 
 @lru_cache(maxsize=20_000)  # the page asks anew after each label
-def _looked_into(path: Path, version: tuple[int, int, int], height: int, stride: int) -> tuple[int, str]:
+def _looked_into(path: Path, version: Version | None, height: int, stride: int) -> tuple[int, str]:
     """The frames that a picture has when it is trained on, and what is the same for pictures of the same pixels.
 
-    version: what changes when the file is written anew. Raises PictureError.
+    Raises PictureError.
     """
     picture = open_picture(path)
     frames = Geometry.of(lowered(picture, KEPT_HEIGHT), height, stride).frames

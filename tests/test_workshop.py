@@ -19,11 +19,10 @@ import pytest
 from PIL import Image
 
 from crnn.charset import Charset
-from crnn.intake import Limits
+from crnn.intake import Limits, version_of
 from crnn.tabs import workshop as module
 from crnn.tabs.bench import Bench, Upload
 from crnn.tabs.pile import File, Pile, View
-from crnn.tabs.pile import _version as version
 from crnn.tabs.workshop import BusyError, Order, QueueFullError, Rules, State, Workshop, scratch
 
 PATIENCE_S = 30
@@ -498,6 +497,8 @@ def test_a_table_of_nothing_tells_no_path_of_the_server(bench: Bench, tmp_path: 
     (tmp_path / "table").write_text("file_name,text\n")
     (told,) = bench.bring([Upload(tmp_path / "table", "metadata.csv")], True, LIMITS)
     assert told.startswith("What came has no labelled pictures; give") and str(tmp_path) not in told
+    (told,) = bench.bring([zipped(tmp_path / "1.zip", **{"metadata.csv": "file_name,text\n"})], True, LIMITS)
+    assert told.startswith("1.zip: ") and str(tmp_path) not in told
 
 
 def test_a_label_that_is_saved_while_others_are_brought_stays(
@@ -506,7 +507,7 @@ def test_a_label_that_is_saved_while_others_are_brought_stays(
     bench.bring([Upload(picture("old.png"), "old.png")], False, LIMITS)
     pile = Pile(bench.pictures)
     pile.refresh()
-    view = View(current=File(bench.pictures / "old.png", version(bench.pictures / "old.png")))
+    view = View(current=File(bench.pictures / "old.png", version_of(bench.pictures / "old.png")))
     label = threading.Thread(target=pile.label, args=(view, "abc"))
 
     def checked(*args: Any) -> None:  # what was there has been read, and is to be written with what is new

@@ -123,7 +123,7 @@ class Bench:
                     if any(staging.iterdir()):
                         self.add(staging, names, limits)
                 except (ValueError, OSError) as error:
-                    problems.append(_reason(error).replace(str(staging), "What came"))
+                    problems.append(_reason(error))
         return problems
 
     @contextmanager
@@ -138,7 +138,10 @@ class Bench:
         Raises:
             ValueError: there is none, its table is not what it should be, or the limits are passed; nothing is added.
         """
-        new = read_folder(staging, names)
+        try:
+            new = read_folder(staging, names)
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(staging), "What came")) from error  # whose path tells no one
         with TABLES:
             self._add(new, limits)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from crnn.decode import Reading
-from crnn.intake import COLUMNS, TABLE, TABLES, Example, read_folder, write_table
+from crnn.intake import COLUMNS, TABLE, TABLES, Example, Version, read_folder, version_of, write_table
 
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 AT_ONCE = 32  # pictures read together: the first one shows after the first so many, in about half a second
 SURELY = 0.95  # what is read with more confidence can be accepted unseen
 LONGEST = 100  # characters of a label; no picture has room for more
-
-Version = tuple[int, int, int]
 
 
 class Gone(ValueError):
@@ -82,14 +80,14 @@ class Pile:
     def refresh(self) -> None:
         """Look what the folder holds now. Raises Gone where there is no picture, or the table can't be read."""
         with self._lock:
-            self._table = _version(self.folder / TABLE)
+            self._table = version_of(self.folder / TABLE)
             try:
                 examples = read_folder(self.folder, names=False)
                 self._others = [table for table in self.folder.rglob(TABLE) if table.parent != self.folder]
             except (ValueError, OSError) as error:
                 raise Gone(str(error)) from error
             self._texts = {example.path: example.text for example in examples if example.text.strip()}
-            versions = {example.path: _version(example.path) for example in examples}
+            versions = {example.path: version_of(example.path) for example in examples}
             self._waiting = {
                 path: File(path, version) for path, version in versions.items() if version and path not in self._texts
             }
@@ -198,7 +196,7 @@ class Pile:
             made = [path for path in view.made if path in self._texts]
         if view.current and view.current.path in made:
             made = made[: made.index(view.current.path)]
-        version = _version(made[-1]) if made else None
+        version = version_of(made[-1]) if made else None
         return File(made[-1], version) if version else None
 
     def leave_out(self, file: File) -> None:
@@ -215,28 +213,28 @@ class Pile:
         Raises Lost where it is not there any more, Gone where all are not, OSError where it can't be written.
         """
         with self._lock:
-            if view.current is None or _version(view.current.path) != view.current.version:
+            if view.current is None or version_of(view.current.path) != view.current.version:
                 raise Lost
             self._save(view, {view.current.path: cleaned(text)})
 
     def accept_sure(self, view: View) -> int:
         """Save what the reader guesses for all pictures that are surely read; returns how many. Raises as `label`."""
         with self._lock:
-            files = [file for file in self.sure(view) if _version(file.path) == file.version]
+            files = [file for file in self.sure(view) if version_of(file.path) == file.version]
             if files:
                 self._save(view, {file.path: self._guesses[file].text for file in files})
             return len(files)
 
     def _save(self, view: View, texts: dict[Path, str]) -> None:
         with TABLES:
-            if _version(self.folder / TABLE) != self._table:  # others have written it, as when pictures were added
+            if version_of(self.folder / TABLE) != self._table:  # others have written it, as when pictures were added
                 self.refresh()
             changed = self._texts | texts
             try:
                 write_table(self.folder, [Example(path, text) for path, text in changed.items()])
             except FileNotFoundError as error:
                 raise Gone(str(error)) from error
-            self._table = _version(self.folder / TABLE)
+            self._table = version_of(self.folder / TABLE)
         for table in self._others:  # all that they say stands in the one above them now, which they would outdo
             table.unlink(missing_ok=True)
         self._others = []
@@ -263,12 +261,3 @@ class Pile:
 def _light(reading: Reading) -> Reading:
     """A reading without the maps, of which thousands would fill the memory."""
     return replace(reading, characters=tuple(replace(one, focus=None) for one in reading.characters))
-
-
-def _version(path: Path) -> Version | None:
-    """What changes when a file is written anew; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
