@@ -60,7 +60,7 @@ class Glyph:
 
 @lru_cache(maxsize=2)
 def find_fonts(most: int = MOST) -> tuple[Font, ...]:
-    """The suitable fonts of this machine with outlines, sorted by path; of those that look alike, one.
+    """The suitable fonts of this machine with outlines, the most usual shapes first; of those that look alike, one.
 
     Args:
         most: system's font files to look at, chosen evenly by their names; those from pip come on top.
@@ -104,7 +104,7 @@ def _choose(fonts: list[Probed]) -> tuple[Font, ...]:
         if left[i]:
             kept.append(fonts[i][0])
             left &= flat @ flat[i] < ALIKE * len(PROBE)
-    return tuple(sorted(kept, key=lambda font: font.path))
+    return tuple(kept)
 
 
 def _font_files(endings: tuple[str, ...], most: int) -> list[str]:

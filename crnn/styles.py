@@ -16,7 +16,8 @@ ALPHABETS = {
     (NAMED["upper"] + NAMED["digits"], 4, 8): 1.5,
     ("abcdefghijkmnpqrstuvwxyz23456789", 3, 8): 2.5,
     (NAMED["lower"] + NAMED["digits"], 4, 8): 1.0,
-    (NAMED["digits"], 3, 8): 4.0,
+    (NAMED["digits"], 3, 8): 2.5,
+    (NAMED["digits"] + "1177", 3, 8): 2.5,  # a 1 without a foot, leaning, is taken for a 7 before all else
     (NAMED["upper"], 3, 8): 3.0,
     (NAMED["lower"], 3, 10): 2.5,
     (NAMED["letters"], 3, 8): 1.0,
