@@ -173,6 +173,13 @@ def glyph(font: Font, character: str) -> Glyph:
     return Glyph(np.pad(mask, 1), left - 1, top - 1, face.getlength(character))
 
 
+@lru_cache
+def _dot(cell: int) -> np.ndarray:
+    """A round dot that fills a square of so many px: (cell, cell) uint8."""
+    at = np.arange(cell) + 0.5 - cell / 2
+    return (255 * np.clip(0.5 * cell - np.hypot(at[:, None], at) + 0.5, 0, 1)).astype(np.uint8)
+
+
 @lru_cache(maxsize=30_000)
 def pixel_glyph(font: Font, character: str, rows: int, dots: bool) -> Glyph:
     """A character as in a bitmap font, about ``CAP`` px high: a capital has so many rows of square cells or dots.
@@ -183,7 +190,7 @@ def pixel_glyph(font: Font, character: str, rows: int, dots: bool) -> Glyph:
     face = _face(font, rows)
     ink, left, top = _ink(face, character, "1")
     cell = round(CAP / rows)
-    y, x = np.mgrid[:cell, :cell] + 0.5 - cell / 2
-    shape = np.clip(0.5 * cell - np.hypot(y, x) + 0.5, 0, 1) if dots else np.ones((cell, cell))
-    mask = np.kron(ink > 0, shape * 255).astype(np.uint8)
+    mask = np.where(ink, np.uint8(255), np.uint8(0)).repeat(cell, axis=0).repeat(cell, axis=1)
+    if dots:
+        mask &= np.tile(_dot(cell), ink.shape)
     return Glyph(np.pad(mask, 1), left * cell - 1, top * cell - 1, face.getlength(character) * cell)

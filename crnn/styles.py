@@ -152,4 +152,5 @@ STYLES: dict[str, Style] = {
                     warps={"slant": 0.7}, strike={"lines": 0.3}, rotation=10,
                     grounds={"plain": 2, "gradient": 1, "blocks": 1}),
 }  # fmt: skip
+SHARES = {name: style.share for name, style in STYLES.items()}
 MIX_SHARE = 0.3  # of pictures take each property from one of two styles

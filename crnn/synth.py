@@ -7,8 +7,10 @@ generators as ranges and probabilities; most pictures are of one family, some mi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import islice
+from math import ceil, cos, floor, pi, sin
 from typing import TypeVar
 
 import cv2
@@ -18,12 +20,13 @@ from numpy.random import Generator
 from crnn import effects
 from crnn.charset import NAMED
 from crnn.fonts import CAP, Font, Glyph, find_bitmap_fonts, find_fonts, glyph, pixel_glyph
-from crnn.styles import ALPHABETS, MIX_SHARE, STYLES, WORD_SHARE, Odds, Style
+from crnn.styles import ALPHABETS, MIX_SHARE, SHARES, STYLES, WORD_SHARE, Odds, Style
 
 USUAL = 2  # the power of a random share that picks a font: half of the draws are of the most usual quarter
 CELL_SHARE = 0.25  # of lines stand in cells of equal width, so that an I or J is far from its neighbours
 CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture; of lines stand so too high or too low
-CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)  # of a glyph, from its middle
+PROPERTIES = tuple(field.name for field in fields(Style))
+CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))  # of a glyph, from its middle
 
 Array = np.ndarray
 Name = TypeVar("Name")
@@ -51,6 +54,7 @@ def draw(
     text: str | None = None,
     style: str | None = None,
     aspect: float | None = None,
+    height: int | None = None,
     fonts: tuple[Font, ...] | None = None,
 ) -> Drawing:
     """Draw one picture; the same generator state gives the same picture on the same fonts.
@@ -60,6 +64,7 @@ def draw(
         text: what it says; None: a random text.
         style: a name of ``STYLES``; None: any, or a mixture of two.
         aspect: width over height; None: as the text needs. A random text is cut short where it doesn't fit.
+        height: of the picture, px; None: of the style's.
         fonts: to choose from; None: those that :func:`crnn.fonts.find_fonts` gives of itself.
 
     Raises:
@@ -67,17 +72,18 @@ def draw(
     """
     name, chosen = _choose_style(rng, style)
     said = text or random_text(rng)
-    height = int(rng.integers(*chosen.height, endpoint=True))
+    height = height or int(rng.integers(*chosen.height, endpoint=True))
     cap = height * rng.uniform(*chosen.cap)
     patches = _set_line(rng, chosen, said, cap, fonts or find_fonts())
+    corners = _corners(patches)
     if aspect is None:
-        aspect = max(1.6, (_corners(patches[-1:])[..., 0].max() + rng.uniform(0.3, 1.5) * cap) / height)
+        aspect = max(1.6, (corners[-1, :, 0].max() + rng.uniform(0.3, 1.5) * cap) / height)
     width = round(height * aspect)
     if text is None:
-        patches = _cut_short(patches, width, height)
-        said = said[: len(patches)]
+        count = _how_many_fit(corners, width, height)
+        said, patches, corners = said[:count], patches[:count], corners[:count]
     coloured, condensed = rng.random() < chosen.mixed_colours, rng.random() < chosen.condensed
-    line = Line.compose(rng, patches, (height, width), coloured, condensed)
+    line = Line.compose(rng, patches, corners, (height, width), coloured, condensed)
     picture = _paint(rng, chosen, line, line.scale * cap, fonts or find_fonts())
     return Drawing(picture, said, line.boxes(), name)
 
@@ -89,8 +95,8 @@ def random_text(rng: Generator) -> str:
         word = "".join("bcdfghklmnprstvwz"[i] + "aeiou"[j] for i, j in pairs)
         return (word, word.upper(), word.capitalize())[rng.integers(0, 3)][: rng.integers(3, 10)]
     characters, shortest, longest = _pick(rng, ALPHABETS)
-    ids = rng.integers(0, len(characters), rng.integers(shortest, longest, endpoint=True))
-    return "".join(characters[i] for i in ids)
+    shares = rng.random(rng.integers(shortest, longest, endpoint=True))
+    return "".join(characters[int(share * len(characters))] for share in shares.tolist())
 
 
 def style_named(name: str) -> Style:
@@ -103,13 +109,12 @@ def style_named(name: str) -> Style:
 def _choose_style(rng: Generator, name: str | None) -> tuple[str, Style]:
     if name is not None:
         return name, style_named(name)
-    shares = {known: style.share for known, style in STYLES.items()}
-    first = _pick(rng, shares)
+    first = _pick(rng, SHARES)
     if rng.random() > MIX_SHARE:
         return first, STYLES[first]
-    second = _pick(rng, shares)
-    taken = {f.name: getattr(STYLES[second], f.name) for f in fields(Style) if rng.random() < 0.5}
-    return f"{first}+{second}", replace(STYLES[first], **taken)
+    second = _pick(rng, SHARES)
+    taken = {name: getattr(STYLES[second], name) for name in PROPERTIES if rng.random() < 0.5}
+    return f"{first}+{second}", Style(**(vars(STYLES[first]) | taken))
 
 
 def _pick(rng: Generator, weights: dict[Name, float]) -> Name:
@@ -164,70 +169,83 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     gaps = rng.uniform(*style.gap, uneven) * cap * rng.uniform(0.6, 1.4, len(text))
     if rng.random() < style.blanks:
         gaps += (rng.random(len(text)) < 0.5) * rng.uniform(0.2, 0.8) * cap
-    turned = _turn(rng, style, glyphs, cap)
+    patches, advances = _turn(rng, style, glyphs, cap)
     if rng.random() < style.boxed:
-        turned = _boxed([patch for patch, _ in turned], centred=rng.random() < 0.6)
-    cell = max(advance for _, advance in turned) if rng.random() < CELL_SHARE else 0.0
-    aligned = rng.choice((0.0, 0.5))  # at the left of a cell, or in its middle
-    patches: list[_Patch] = []
-    pen = 0.0
-    for (patch, advance), gap in zip(turned, gaps, strict=True):
+        advances = _set_boxes(patches, centred=rng.random() < 0.6)
+    cell = max(advances) if rng.random() < CELL_SHARE else 0.0
+    aligned = 0.5 if rng.random() < 0.5 else 0.0  # in the middle of a cell, or at its left
+    before, pen = None, 0.0
+    for patch, advance, gap in zip(patches, advances, gaps.tolist(), strict=True):
         patch.mask = face(rng, patch.mask, cap)
         patch.x += round(pen + aligned * max(0.0, cell - advance))
-        if touching and patches:
-            patch.x += round(_distance_to_contact(patches[-1], patch) + gap)
+        if touching and before:
+            patch.x += round(_distance_to_contact(before, patch) + gap)
             pen = float(patch.x)
-        patches.append(patch)
+        before = patch
         pen += max(cell, advance) + gap
     return patches
 
 
-def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> list[tuple[_Patch, float]]:
+def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> tuple[list[_Patch], list[float]]:
     """Each glyph scaled, turned, lifted and pulled at its corners, with the pen at 0; and its advance in px."""
     n = len(glyphs)
     squeeze = rng.uniform(0.55, 1.25) if rng.random() < 0.35 else 1.0
     interpolation = cv2.INTER_NEAREST if rng.random() < 0.08 else cv2.INTER_LINEAR
-    scale = cap / CAP * rng.uniform(*style.scale, (n, 2)) * (squeeze, 1.0)  # (n, 2): across, upright
-    size = np.array([bitmap.mask.shape[::-1] for bitmap in glyphs])  # (n, 2): width, height
-    half = size * scale / 2
-    centre = np.array([(bitmap.left, bitmap.top) for bitmap in glyphs]) * scale + half
-    centre[:, 1] += rng.uniform(-style.lift, style.lift, n) * cap
-    angle = np.deg2rad(rng.uniform(-style.rotation, style.rotation, n))
-    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(n, 2, 2)
-    corners = (half[:, None] * CORNERS) @ turn.transpose(0, 2, 1) + centre[:, None]  # (n, 4, 2)
-    if style.corners:
-        corners += rng.uniform(-style.corners, style.corners, (n, 4, 2)) * 2 * half[:, None]
-    low = np.floor(corners.min(axis=1)).astype(int) - 1
-    shape = np.ceil(corners.max(axis=1)).astype(int) + 1 - low
-    target = (corners - low[:, None]).astype(np.float32)
-    masks = [bitmap.mask if cap > CAP / 2 else _halved(bitmap) for bitmap in glyphs]
-    source = np.array([mask.shape[::-1] for mask in masks])
-    if style.corners:
-        quads = ((CORNERS + 1) / 2 * source[:, None]).astype(np.float32)  # the masks' corners
-        warp, steps = cv2.warpPerspective, list(map(cv2.getPerspectiveTransform, quads, target))
+    scales = (rng.uniform(*style.scale, (n, 2)) * (squeeze * cap / CAP, cap / CAP)).tolist()  # across, upright
+    lifts = (rng.uniform(-style.lift, style.lift, n) * cap).tolist()
+    angles = (rng.uniform(-style.rotation, style.rotation, n) * (pi / 180)).tolist()
+    pulls = rng.uniform(-style.corners, style.corners, (n, 4, 2)).tolist() if style.corners else [None] * n
+    patches = [
+        _patch(one, one.mask if cap > CAP / 2 else _halved(one), interpolation, *how)
+        for one, *how in zip(glyphs, scales, lifts, angles, pulls, strict=True)
+    ]
+    return patches, [one.advance * across for one, (across, _) in zip(glyphs, scales, strict=True)]
+
+
+def _patch(
+    bitmap: Glyph,
+    mask: Array,
+    interpolation: int,
+    scale: tuple[float, float],
+    lift: float,
+    angle: float,
+    pull: list[tuple[float, float]] | None,
+) -> _Patch:
+    """One glyph, turned about its middle, from its mask of any size.
+
+    Five glyphs a picture are too few for arrays: plain numbers take half the time.
+    """
+    height, width = bitmap.mask.shape[0] * scale[1], bitmap.mask.shape[1] * scale[0]
+    middle_x, middle_y = bitmap.left * scale[0] + width / 2, bitmap.top * scale[1] + height / 2 + lift
+    across_x, across_y = cos(angle) * width, sin(angle) * width  # along its upper edge
+    down_x, down_y = -sin(angle) * height, cos(angle) * height  # along its left edge
+    xs = [middle_x + i * across_x + j * down_x for i, j in CORNERS]
+    ys = [middle_y + i * across_y + j * down_y for i, j in CORNERS]
+    if pull:
+        xs = [x + share * width for x, (share, _) in zip(xs, pull, strict=True)]
+        ys = [y + share * height for y, (_, share) in zip(ys, pull, strict=True)]
+    left, top = floor(min(xs)) - 1, floor(min(ys)) - 1
+    shape = ceil(max(xs)) + 1 - left, ceil(max(ys)) + 1 - top
+    corners = np.array([(x - left, y - top) for x, y in zip(xs, ys, strict=True)], np.float32)
+    h, w = mask.shape
+    if pull:
+        whole = np.array(((0, 0), (w, 0), (w, h), (0, h)), np.float32)
+        turned = cv2.warpPerspective(mask, cv2.getPerspectiveTransform(whole, corners), shape, flags=interpolation)
     else:
-        across = turn * (2 * half / source)[:, None]  # (n, 2, 2): a step in the mask -> a step in the patch
-        warp, steps = cv2.warpAffine, list(np.concatenate([across, target[:, 0, :, None]], axis=2))
-    turned = [
-        warp(mask, step, extent, flags=interpolation)
-        for mask, step, extent in zip(masks, steps, shape.tolist(), strict=True)
-    ]
-    places, advances = low.tolist(), np.array([bitmap.advance for bitmap in glyphs]) * scale[:, 0]
-    return [
-        (_Patch(mask, x, y, corner), advance)
-        for mask, (x, y), corner, advance in zip(turned, places, target, advances.tolist(), strict=True)
-    ]
+        step = np.array(((across_x / w, down_x / h, xs[0] - left), (across_y / w, down_y / h, ys[0] - top)))
+        turned = cv2.warpAffine(mask, step, shape, flags=interpolation)
+    return _Patch(turned, left, top, corners)
 
 
-def _boxed(patches: list[_Patch], centred: bool) -> list[tuple[_Patch, float]]:
-    """Each glyph with its ink's left end at the pen and its ink's width as its advance; or centred on the line, too."""
+def _set_boxes(patches: list[_Patch], centred: bool) -> list[float]:
+    """Put each glyph's ink with its left end at the pen, or centre it on the line, too. Returns the inks' widths."""
     corners = np.array([patch.corners for patch in patches])
     low, high = corners.min(axis=1), corners.max(axis=1)  # (n, 2)
     for patch, left, middle in zip(patches, low[:, 0].tolist(), (low + high)[:, 1].tolist(), strict=True):
         patch.x = -round(left)
         if centred:
             patch.y = -round(middle / 2)
-    return list(zip(patches, (high - low)[:, 0].tolist(), strict=True))
+    return list((high - low)[:, 0].tolist())
 
 
 @lru_cache(maxsize=20_000)
@@ -252,19 +270,17 @@ def _distance_to_contact(left: _Patch, right: _Patch) -> float:
     return float((ends - starts)[both].max())
 
 
-def _cut_short(patches: list[_Patch], width: int, height: int) -> list[_Patch]:
-    """As many glyphs as fit without getting smaller than a quarter of the picture's height."""
-    corners = _corners(patches)
-    if np.ptp(corners[..., 0]) < 0.97 * width:
-        return patches
-    left = np.minimum.accumulate(corners[..., 0].min(axis=1))
-    right = np.maximum.accumulate(corners[..., 0].max(axis=1))
-    fit = 0.97 * width / (right - left)
-    tall = np.sort(np.ptp(corners[..., 1], axis=1))[len(patches) // 2]
-    count = len(patches)
+def _how_many_fit(corners: Array, width: int, height: int) -> int:
+    """How many glyphs fit, of corners (n, 4, 2), without getting smaller than a quarter of the picture's height."""
+    count = len(corners)
+    left, right = corners[..., 0].min(axis=1), corners[..., 0].max(axis=1)
+    if right.max() - left.min() < 0.97 * width:
+        return count
+    fit = 0.97 * width / (np.maximum.accumulate(right) - np.minimum.accumulate(left))
+    tall = np.sort(np.ptp(corners[..., 1], axis=1))[count // 2]
     while count > 1 and fit[count - 1] <= 1 and fit[count - 1] * tall <= 0.27 * height:
         count -= 1
-    return patches[:count]
+    return count
 
 
 @dataclass(eq=False)
@@ -285,57 +301,67 @@ class Line:
 
     @classmethod
     def compose(
-        cls, rng: Generator, patches: list[_Patch], shape: tuple[int, int], coloured: bool, condensed: bool
+        cls,
+        rng: Generator,
+        patches: list[_Patch],
+        corners: Array,
+        shape: tuple[int, int],
+        coloured: bool,
+        condensed: bool,
     ) -> Line:
         """Scale or condense the glyphs where they don't fit into the picture, and place them at random within it."""
-        corners = _corners(patches)
-        low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
-        scale = np.minimum(0.97 * np.array(shape[::-1]) / (high - low), 1.0)  # across, upright
-        if not condensed or scale[0] < 0.4:
-            scale[:] = scale.min()
+        height, width = shape
+        (low_x, low_y), (high_x, high_y) = corners.min(axis=(0, 1)).tolist(), corners.max(axis=(0, 1)).tolist()
+        across, upright = (min(0.97 * w / long, 1.0) for w, long in ((width, high_x - low_x), (height, high_y - low_y)))
+        if not condensed or across < 0.4:
+            across = upright = min(across, upright)
         elif rng.random() < 0.5:
-            scale[0] = min(scale[0], rng.uniform(0.45, 1.0))
-        room = np.ceil(shape[::-1] / scale).astype(int)  # (width, height) before all is scaled down at once
-        slack = room - (high - low)
-        place = slack * np.minimum(np.maximum(rng.normal(0.5, 0.22, 2), 0), 1) - low
+            across = min(across, rng.uniform(0.45, 1.0))
+        wide, high = ceil(width / across), ceil(height / upright)  # the room before all is scaled down at once
+        slack_x, slack_y = wide - (high_x - low_x), high - (high_y - low_y)
+        share_x, share_y = np.minimum(np.maximum(rng.normal(0.5, 0.22, 2), 0), 1).tolist()
+        x, y = share_x * slack_x, share_y * slack_y
         if rng.random() < CUT_OFF_SHARE:
-            side = rng.integers(0, 2)
-            place[0] = side * slack[0] - low[0] + (side - 0.5) * rng.uniform(0, 0.5) * np.ptp(corners[-side, :, 0])
+            side = int(rng.random() < 0.5)
+            x = side * slack_x + (side - 0.5) * rng.uniform(0, 0.5) * float(np.ptp(corners[-side, :, 0]))
         if rng.random() < CUT_OFF_SHARE:
-            side = rng.integers(0, 2)
-            place[1] = side * slack[1] - low[1] + (side - 0.5) * rng.uniform(0, 0.25) * (high - low)[1]
-        left, top = place.round().astype(int)
-        mask, owners = np.zeros(room[::-1], np.uint8), np.zeros(room[::-1], np.uint8) if coloured else None
+            side = int(rng.random() < 0.5)
+            y = side * slack_y + (side - 0.5) * rng.uniform(0, 0.25) * (high_y - low_y)
+        left, top = round(x - low_x), round(y - low_y)
+        mask = np.zeros((high, wide), np.uint8)
+        owners = np.zeros_like(mask) if coloured else None
         for number, patch in enumerate(patches, 1):
             patch.x, patch.y = patch.x + left, patch.y + top
             _paste(mask, owners, patch, number)
-        if (room != shape[::-1]).any():
-            mask = cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_AREA)
+        if (wide, high) != (width, height):
+            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
             if owners is not None:
                 owners = cv2.dilate(owners, np.ones((3, 3), np.uint8))  # pale edges have owners too
-                owners = cv2.resize(owners, shape[::-1], interpolation=cv2.INTER_NEAREST)
-        corners = (corners + (left, top)) * (np.array(shape[::-1]) / room)
-        return cls(mask, owners, corners.astype(np.float32), float(scale[1]))
+                owners = cv2.resize(owners, (width, height), interpolation=cv2.INTER_NEAREST)
+        corners = (corners + (left, top)) * (width / wide, height / high)
+        return cls(mask, owners, corners.astype(np.float32), upright)
 
     def warp(self, dx: Array, dy: Array) -> None:
         """Take each pixel from (x + dx, y + dy)."""
-        x, y = effects.grid(self.mask.shape)
-        map_x, map_y = (x + dx).astype(np.float32), (y + dy).astype(np.float32)
+        h, w = self.mask.shape
+        x, y = effects.grid((h, w))
+        map_x, map_y = np.empty((2, h, w), np.float32)
+        np.add(x, dx, out=map_x, casting="same_kind")
+        np.add(y, dy, out=map_y, casting="same_kind")
         self.mask = cv2.remap(self.mask, map_x, map_y, cv2.INTER_LINEAR)
         if self.owners is not None:
             self.owners = cv2.remap(self.owners, map_x, map_y, cv2.INTER_NEAREST)
-        h, w = self.mask.shape
-        at = self.corners.round().astype(int)
-        row, column = at[..., 1].clip(0, h - 1), at[..., 0].clip(0, w - 1)
-        field_x, field_y = map_x - x, map_y - y
-        self.corners = self.corners - np.stack([field_x[row, column], field_y[row, column]], axis=-1)
+        at = np.minimum(np.maximum(self.corners.round().astype(int), 0), (w - 1, h - 1))
+        column, row = at[..., 0], at[..., 1]
+        self.corners = self.corners + at
+        self.corners[..., 0] -= map_x[row, column]
+        self.corners[..., 1] -= map_y[row, column]
 
     def boxes(self) -> Array:
         """(n, 4) float32: left, top, right, bottom of each glyph within the picture."""
         h, w = self.mask.shape
-        low, high = self.corners.min(axis=1), self.corners.max(axis=1)
-        inside = np.minimum(np.maximum(np.concatenate([low, high], axis=1), 0), (w, h, w, h))
-        return inside.astype(np.float32)
+        inside = np.concatenate([self.corners.min(axis=1), self.corners.max(axis=1)], axis=1)
+        return np.minimum(np.maximum(inside, 0), (w, h, w, h)).astype(np.float32)
 
 
 def _paste(mask: Array, owners: Array | None, patch: _Patch, number: int) -> None:
@@ -389,17 +415,19 @@ def _ink(rng: Generator, style: Style, line: Line, ground: Array, inks: Array, c
         dx, dy = rng.uniform(-reach, reach, 2)
         moved = cv2.warpAffine(line.mask, np.array([[1, 0, dx], [0, 1, dy]], np.float32), line.mask.shape[::-1])
         ground = _blend(ground, rng.integers(0, 256, 3), moved, rng.uniform(0.2, 0.8))
-    ink = inks[0] if line.owners is None else inks[line.owners % len(inks)]
+    ink = inks[0] if line.owners is None else effects.toned(line.owners, np.resize(inks, (256, 3)))
     return _blend(ground, ink, line.mask, rng.uniform(*style.opacity) if rng.random() < style.faint else 1.0)
 
 
 def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:
     """The ground (H, W, 3) under ink, (3,) or (H, W, 3), where the mask (H, W) has it."""
-    share = cv2.merge([cv2.convertScaleAbs(mask, alpha=opacity)] * 3)
-    over = effects.filled(mask.shape, ink) if ink.ndim == 1 else ink.astype(np.uint8)
-    return cv2.add(
-        cv2.multiply(ground, cv2.bitwise_not(share), scale=1 / 255), cv2.multiply(over, share, scale=1 / 255)
-    )
+    share = cv2.convertScaleAbs(mask, alpha=opacity)
+    under = cv2.multiply(ground, cv2.merge([cv2.bitwise_not(share)] * 3), scale=1 / 255)
+    if ink.ndim == 1:
+        over = cv2.merge([cv2.convertScaleAbs(share, alpha=channel / 255) for channel in ink.tolist()])
+    else:
+        over = cv2.multiply(ink, cv2.merge([share] * 3), scale=1 / 255)
+    return cv2.add(under, over)
 
 
 def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
@@ -413,17 +441,16 @@ def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
     else:
         base = rng.uniform(60, 235, 3)
     base = np.minimum(np.full(3, base[0]) if grey else base, 255)
-    black = rng.random() < 0.35
-    inks: list[Array] = []
-    for attempt in range(50 * count):
-        ink = np.full(3, rng.uniform(0, 256) if rng.random() < 0.5 else 0.0) if black else rng.uniform(0, 256, 3)
-        red, green, blue = np.abs(ink - base).tolist()
-        contrast = 0.299 * red + 0.587 * green + 0.114 * blue  # in luminance
-        if contrast > (80 if attempt < 40 * count else 40) or max(red, green, blue) > 150:
-            inks.append(ink)
-        if len(inks) == count:
-            break
-    return base, np.array(inks or [255.0 - base])
+    tried = rng.uniform(0, 256, (20 + 5 * count, 3))
+    if rng.random() < 0.35:  # black and greys
+        tried[:] = tried[:, :1] * (rng.random((len(tried), 1)) < 0.5)
+    told = (ink for ink in tried.tolist() if _apart(ink, base.tolist()))
+    return base, np.array(list(islice(told, count)) or [255.0 - base])
+
+
+def _apart(ink: list[float], base: list[float]) -> bool:
+    red, green, blue = (abs(one - other) for one, other in zip(ink, base, strict=True))
+    return 0.299 * red + 0.587 * green + 0.114 * blue > 80 or max(red, green, blue) > 150  # luminance, or any channel
 
 
 def _some_colour(rng: Generator, base: Array, inks: Array, own: float) -> list[int]:
@@ -439,7 +466,7 @@ def _decoys(rng: Generator, ground: Array, cap: float, fonts: tuple[Font, ...]) 
     font = fonts[rng.integers(0, len(fonts))]
     mask = np.zeros((h, w), np.uint8)
     some = [glyph(font, NAMED["alphanumeric"][i]) for i in rng.integers(0, 62, rng.integers(4, 30))]
-    for patch, _ in _turn(rng, STYLES["tilted"], some, cap * rng.uniform(0.25, 0.5)):
+    for patch in _turn(rng, STYLES["tilted"], some, cap * rng.uniform(0.25, 0.5))[0]:
         patch.x, patch.y = patch.x + int(rng.integers(0, w)), patch.y + int(rng.integers(0, h))
         _paste(mask, None, patch, 1)
     ground[:] = _blend(ground, rng.integers(0, 256, 3), mask, rng.uniform(0.12, 0.4))
