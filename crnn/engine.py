@@ -1,8 +1,8 @@
 """The network of :mod:`crnn.model` on a CPU: the same weights, run by OpenVINO, without torch.
 
-OpenVINO computes in bfloat16 where the CPU multiplies it faster, and then multiplies 8-bit integers in the widest
-convolutions; else in float32. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W px,
-D channels, h x w cells, T frames (T = w), C classes.
+OpenVINO computes in bfloat16 where the CPU multiplies it faster, else in float32, and multiplies 8-bit integers in the
+widest convolutions. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W px, D channels, h x w
+cells, T frames (T = w), C classes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ Weights = Mapping[str, Array]  # as named in model.safetensors
 FLOAT32, BFLOAT16 = "f32", "bf16"  # as OpenVINO names them
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
 EIGHT_BITS = (2, 3)  # stages that hold more than half of all multiplications, and whose rounding does least
+EXACT: tuple[str, Sequence[int]] = FLOAT32, ()
 AHEAD = 8  # pictures that wait for a core or are computed, for each core
 SPREAD = 6  # standard deviations above its mean that a channel is expected to reach
 TINY = 1e-12  # a kernel of zeros has steps, too
@@ -65,17 +66,17 @@ class Engine:
         self.streams = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._weights = weights
         quickest = precision(ov.Core())
-        self.rounds = quickest != FLOAT32
-        self._quick = self._compile(quickest)
+        self.rounds = quickest != EXACT
+        self._quick = self._compile(*quickest)
         self._compiling = Lock()
 
     @cached_property
     def _exact(self) -> ov.CompiledModel:
-        return self._compile(FLOAT32) if self.rounds else self._quick
+        return self._compile(*EXACT) if self.rounds else self._quick
 
-    def _compile(self, numbers: str) -> ov.CompiledModel:
-        """The network in numbers of this precision, once for each core."""
-        model = network(self.config, self._weights, () if numbers == FLOAT32 else EIGHT_BITS)
+    def _compile(self, numbers: str, eight_bits: Sequence[int]) -> ov.CompiledModel:
+        """The network in numbers of this precision, and in 8 bits in these stages, once for each core."""
+        model = network(self.config, self._weights, eight_bits)
         options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
         # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
         return ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams})
@@ -116,9 +117,10 @@ def _seen(request: ov.InferRequest) -> tuple[Array, Array]:
     return log_probs, attention
 
 
-def precision(core: ov.Core) -> str:
-    """The quickest one that is precise enough: bfloat16 where the CPU multiplies it faster."""
-    return BFLOAT16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else FLOAT32
+def precision(core: ov.Core) -> tuple[str, Sequence[int]]:
+    """The quickest one that is precise enough: what to compute in, and the stages that multiply 8-bit integers."""
+    quick = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return BFLOAT16 if "BF16" in quick else FLOAT32, EIGHT_BITS if "INT8" in quick else ()
 
 
 def network(config: Config, weights: Weights, eight_bits: Sequence[int] = ()) -> ov.Model:
