@@ -175,9 +175,9 @@ def calibrated(reading: Reading, slope: float, offset: float) -> Reading:
     return Reading(reading.text, confidence, tuple(characters), scaled(reading.alternatives, confidence), reading.box)
 
 
-def best_path(log_probs: ArrayLike) -> list[int]:
-    """The class ids of the plain best path: the best class of each frame, repeats joined, blanks dropped."""
-    return [class_id for class_id, _ in _runs(np.asarray(log_probs))]
+def collapse(path: ArrayLike) -> list[int]:
+    """The class ids that a path (T,) says: repeats joined, blanks dropped (Graves et al. 2006, section 3.1)."""
+    return [class_id for class_id, _ in groupby(np.asarray(path).tolist()) if class_id != BLANK]
 
 
 def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
@@ -230,7 +230,7 @@ def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
     """
     likeliest = np.zeros(len(pictures))
     seen = [_doubles(*views) for views in pictures]
-    texts = [[best_path(view) for view in views] for views in seen]
+    texts = [[collapse(view.argmax(axis=1)) for view in views] for views in seen]
     told = [number for number, own in enumerate(texts) if any(own)]
     for start in range(0, len(told), TOGETHER):
         some = told[start : start + TOGETHER]

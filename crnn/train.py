@@ -18,6 +18,7 @@ from transformers.trainer_utils import EvalPrediction
 from crnn.charset import BLANK, Charset
 from crnn.config import CRNNConfig
 from crnn.data import DrawnBatches, PreparedPictures, collate
+from crnn.decode import collapse
 from crnn.evaluate import fit_calibration
 from crnn.fonts import find_fonts
 from crnn.model import CRNNForCTC
@@ -339,10 +340,3 @@ def exact_match(prediction: EvalPrediction) -> dict[str, float]:
         for path, label in zip(paths, labels, strict=True)
     ]
     return {"exact": float(np.mean(right))}
-
-
-def collapse(path: np.ndarray) -> list[int]:
-    """A path's class ids (T,) without repeats and blanks."""
-    starts = np.ones(len(path), bool)
-    starts[1:] = path[1:] != path[:-1]
-    return [int(i) for i in path[starts & (path != BLANK)]]

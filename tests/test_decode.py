@@ -19,8 +19,8 @@ from crnn.decode import (
     Character,
     Reading,
     beam_search,
-    best_path,
     calibrated,
+    collapse,
     greedy,
     lead,
     most_likely,
@@ -92,7 +92,7 @@ def test_the_mean_of_several_views_is_taken_over_texts(seed: int, within: dict[s
         read = greedy(views[0], ABC, others=views[1:])
         assert read.text == max(said & first.keys(), key=means.__getitem__)
         assert read.confidence == pytest.approx(means[read.text])
-        texts = [text for view in views if (text := ABC.decode(best_path(view)))]
+        texts = [text for view in views if (text := ABC.decode(collapse(view.argmax(axis=1))))]
         likeliest = max((means.get(text, 0.0) for text in texts), default=0.0)
         others = [random_frames(seed + 100 + number) for number in range(len(views))]
         pictures = [views, others] * 20  # more than are taken together
@@ -130,6 +130,11 @@ def test_a_text_less_probable_than_the_least_double_still_has_its_logarithm() ->
     reading = beam_search(log_probs, ABC, allowed="ab", length=(40, 40))
     assert (reading.text[:2], len(reading.text)) in (("ab", 40), ("ba", 40))
     assert reading.confidence == pytest.approx(0.5)  # the other one begins with a b
+
+
+def test_paths_collapse_to_texts() -> None:
+    assert collapse(np.array([0, 1, 1, 0, 1, 2, 2, 0])) == [1, 1, 2]
+    assert collapse(np.array([], int)) == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from crnn.config import CRNNConfig
-from crnn.decode import alignment
+from crnn.decode import alignment, collapse
 from crnn.model import CRNNForCTC
 from crnn.recognizer import SHIPPED
 from crnn.splice import partings, splice
 from crnn.synth import draw
-from crnn.train import collapse
 
 
 @pytest.mark.parametrize("ids", [[1], [1, 2], [1, 1], [2, 1, 1], [3, 3, 3]])

@@ -15,10 +15,11 @@ from crnn import train as training
 from crnn.charset import Charset
 from crnn.config import CRNNConfig
 from crnn.data import collate
+from crnn.decode import collapse
 from crnn.image import prepare
 from crnn.model import CRNNForCTC
 from crnn.synth import draw
-from crnn.train import Averaging, Budget, collapse, exact_match, rate, train
+from crnn.train import Averaging, Budget, exact_match, rate, train
 
 SMALL = CRNNConfig(channels=(16, 16, 32, 48, 64), lstm_size=64, dropout=0.0)
 
@@ -112,11 +113,6 @@ def test_the_rate_warms_up_and_ends_at_zero() -> None:
     assert rates[0] < 0.01 and max(rates) == pytest.approx(1, abs=0.01) and rates[-1] < 1e-6
     peak = int(np.argmax(rates))
     assert 1 <= peak <= 5 and np.all(np.diff(rates[peak:]) <= 0)
-
-
-def test_paths_collapse_to_texts() -> None:
-    assert collapse(np.array([0, 1, 1, 0, 1, 2, 2, 0])) == [1, 1, 2]
-    assert collapse(np.array([], int)) == []
 
 
 def test_exact_match_counts_whole_texts() -> None:
