@@ -7,7 +7,9 @@ import csv
 import io
 import json
 import sys
+import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,7 @@ BAD = 1  # exit status when something could not be done; argparse itself exits w
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status; what a user can mend becomes one sentence on stderr."""
     arguments = _parser().parse_args(argv)
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # Pillow's; a sentence says so too
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
@@ -94,14 +97,15 @@ def draw(arguments: argparse.Namespace) -> int:
     from PIL import Image
 
     from crnn import synth
+    from crnn.fonts import find_fonts
 
-    labels = arguments.folder / "metadata.csv"
-    if labels.exists():
-        raise ValueError(f"{arguments.folder} holds labelled pictures already; give another folder.")
     for style in arguments.style or ():
         synth.style_named(style)  # before anything is written
+    find_fonts()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    with labels.open("w", newline="", encoding="utf-8") as file:
+    if any(arguments.folder.iterdir()):
+        raise ValueError(f"{arguments.folder} holds files already; give a new folder, or an empty one.")
+    with (arguments.folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["file_name", "text"])
         for number in range(arguments.count):
@@ -151,16 +155,20 @@ def evaluate(arguments: argparse.Namespace) -> int:
     reader = Recognizer.from_pretrained(arguments.checkpoint)
     if arguments.folders and not arguments.json:
         print(f"{'set':20} {'n':>6}", *(f"{share:>7}" for share in SHARES))
-    labelled = []
+    labelled, scores = [], []
     for folder in arguments.folders:
-        labelled.append(read_labelled(reader, folder))
-        _print_scores(score(*labelled[-1]), arguments.json)
+        one = read_labelled(reader, folder)
+        for problem in one.problems:
+            print(f"counted as read wrong: {problem}", file=sys.stderr)
+        labelled.append(one)
+        scores.append(score(one.name, one.texts, one.readings))
+        _print_scores(scores[-1], arguments.json)
     if labelled:
-        _print_scores(mean([score(*one) for one in labelled]), arguments.json)
+        _print_scores(mean(scores), arguments.json)
         _print_pooled(labelled, arguments.json)
     if arguments.draw:
         _print_drawn(on_drawn(reader, arguments.draw, DRAWN_SEED), arguments.json)
-    return 0
+    return BAD if any(one.problems for one in labelled) else 0
 
 
 def _print_pooled(labelled: list[Labelled], as_json: bool) -> None:
@@ -220,6 +228,10 @@ def bench(arguments: argparse.Namespace) -> int:
     from crnn.bench import bench as measured
     from crnn.bench import plot, table
 
+    if not arguments.pictures or not arguments.mixed:
+        raise ValueError("There is nothing to measure on; give --pictures and --mixed of at least 1.")
+    if arguments.plot and not find_spec("matplotlib"):
+        raise ValueError("--plot needs matplotlib, which is not installed; pip install matplotlib.")
     figures = []
     for figure in measured(arguments.pictures, arguments.mixed):
         figures.append(figure)

@@ -27,26 +27,35 @@ PATCH = 0.5  # side of a hidden patch, in heights of the glyph
 class Labelled(NamedTuple):
     """A labelled set and what was read in it: for each text a reading, without its characters.
 
-    Their maps would fill the memory where pages are read.
+    Their maps would fill the memory where pages are read. `problems` tells of each picture that could not be opened.
     """
 
     name: str
     texts: list[str]
     readings: list[Reading]
+    problems: list[str]
 
 
 def read_labelled(reader: Recognizer, folder: Path) -> Labelled:
     """Read all pictures of a labelled folder; one that can't be used counts as read wrong.
 
     Raises:
-        ValueError: as :func:`crnn.intake.read_folder`.
+        ValueError: no picture has a label, or as :func:`crnn.intake.read_folder`.
     """
-    examples = [example for example in read_folder(folder) if example.text]
-    readings = [
-        Reading(result.text, result.confidence) if isinstance(result, Reading) else Reading("", 0.0)
-        for result in reader.read_many(example.path for example in examples)
-    ]
-    return Labelled(folder.resolve().name, [example.text for example in examples], readings)
+    brought = read_folder(folder)
+    examples = [example for example in brought if example.text]
+    if not examples:
+        raise ValueError(
+            f"None of the {len(brought)} pictures in {folder} has a label; give them in metadata.csv, file_name,text."
+        )
+    readings, problems = [], []
+    for example, result in zip(examples, reader.read_many(one.path for one in examples), strict=True):
+        if isinstance(result, Reading):
+            readings.append(Reading(result.text, result.confidence))
+        else:
+            readings.append(Reading("", 0.0))
+            problems.append(f"{example.path}: {result}")
+    return Labelled(folder.resolve().name, [example.text for example in examples], readings, problems)
 
 
 class OnDrawn(NamedTuple):

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 # Decoders for formats that people upload. Pillow has more; some of them start other programs (EPS: Ghostscript).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 50_000_000  # 150 MB as RGB; a phone's camera stays below
+MAX_BYTES = 500_000_000  # of a file; 50 megapixels of 16 bits with transparency take 400 MB
 MIN_SIDE_PX = 2
 STEP_FRAMES = 4  # widths are multiples of so many frames: engines are slower on each width that is new to them
 MIN_FRAMES = 8  # narrower pictures are widened to this, so that a tall single character still has frames to sit on
@@ -107,7 +108,12 @@ def _read_file(path: Path) -> bytes:
     if os.path.isdir(path):  # Path.is_dir raises where a name is too long, or its folder is closed
         raise PictureError(f"{path} is a folder, not a picture; give the pictures in it.")
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise PictureError(f"{path} has {size // 10**6} MB, more than {MAX_BYTES // 10**6}; give a picture.")
         return path.read_bytes()
+    except PictureError:
+        raise
     except FileNotFoundError:
         raise PictureError(f"There is no file {path}; check the name.") from None
     except (OSError, ValueError) as error:
@@ -117,9 +123,12 @@ def _read_file(path: Path) -> bytes:
 def _read_stream(stream: BinaryIO) -> bytes:
     """What is left in an open file; PictureError where it can't be read."""
     try:
-        return stream.read()
+        data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: it was closed
         raise PictureError(f"The open file can't be read ({error}); open it again.") from None
+    if len(data) > MAX_BYTES:
+        raise PictureError(f"The open file has more than {MAX_BYTES // 10**6} MB; give a picture.")
+    return data
 
 
 def _from_bytes(data: bytes) -> Picture:

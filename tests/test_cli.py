@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -129,7 +130,14 @@ def test_draw_is_repeatable_and_labelled(tmp_path: Path, capsys: Output) -> None
         assert text
         assert (first / name).read_bytes() == (longer / name).read_bytes()
     assert main(["draw", str(first), "--count", "1"]) == 1
-    assert "holds labelled pictures already" in capsys.readouterr().err
+    assert "holds files already" in capsys.readouterr().err
+
+
+def test_draw_leaves_what_is_there(tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "000000.png").touch()  # a labelled picture: its name is its text
+    assert main(["draw", str(tmp_path), "--count", "1"]) == 1
+    assert "holds files already; give a new folder, or an empty one" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["000000.png"]
 
 
 def test_draw_refuses_unknown_styles(tmp_path: Path, capsys: Output) -> None:
@@ -157,8 +165,10 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_evaluate_counts_a_broken_picture_as_wrong(sets: list[str], capsys: Output) -> None:
-    assert main(["evaluate", *sets, "--json"]) == 0
-    full, half, mean, pooled = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert main(["evaluate", *sets, "--json"]) == 1  # as for read
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"counted as read wrong: .*bad\.png: Broken\.\n", printed.err)
+    full, half, mean, pooled = (json.loads(line) for line in printed.out.splitlines())
     assert full == {"set": "all", "n": 2, "exact": 1.0, "cased": 1.0, "cer": 0.0, "ece": 0.0}
     assert (half["exact"], half["cer"]) == (0.5, 0.6)  # "bad" has 3 of the 5 characters
     assert (mean["set"], mean["n"], mean["exact"]) == ("mean", 4, 0.75)
@@ -174,6 +184,24 @@ def test_evaluate_prints_a_table(sets: list[str], capsys: Output) -> None:
     assert pooled == "All 4 pictures: calibration error 0.000.".split()
     assert sure == "Confidence 0.9 or more: 75.0% of readings, 100.00% of them right.".split()
     assert confused == "Most confused: b as (nothing) 1, a as (nothing) 1, d as (nothing) 1.".split()
+
+
+def test_bench_needs_something_to_measure_on(capsys: Output) -> None:
+    for option in ("--pictures", "--mixed"):
+        assert main(["bench", option, "0"]) == 1
+        assert "give --pictures and --mixed of at least 1" in capsys.readouterr().err
+
+
+def test_bench_says_first_what_a_plot_lacks(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setattr("crnn.cli.find_spec", lambda name: None)
+    assert main(["bench", "--plot", "plot.png"]) == 1
+    assert "--plot needs matplotlib" in capsys.readouterr().err
+
+
+def test_evaluate_needs_a_label(sets: list[str], tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "all" / "metadata.csv").write_text("file_name,text\n")
+    assert main(["evaluate", sets[0]]) == 1
+    assert "None of the 2 pictures in" in capsys.readouterr().err
 
 
 def test_evaluate_needs_something_to_measure_on(capsys: Output) -> None:

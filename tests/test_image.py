@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crnn import image
 from crnn.image import Geometry, PictureError, open_picture, prepare
 
 GREY = np.arange(32 * 64).reshape(32, 64) // 8  # 0..255 over (32, 64)
@@ -86,6 +87,19 @@ def test_an_open_file_that_cannot_be_read_is_said() -> None:
     closed.close()
     with pytest.raises(PictureError, match="^The open file can't be read .*; open it again.$"):
         open_picture(closed)
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "film.png").open("wb") as file:
+        file.truncate(600_000_000)
+    with pytest.raises(PictureError, match=r"film.png has 600 MB, more than 500; give a picture.$"):
+        open_picture(tmp_path / "film.png")
+
+
+def test_an_open_file_is_read_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "MAX_BYTES", 2_000_000)
+    with pytest.raises(PictureError, match="^The open file has more than 2 MB; give a picture.$"):
+        open_picture(io.BytesIO(bytes(2_000_001)))
 
 
 def text_on_nothing(brightness: int) -> np.ndarray:
