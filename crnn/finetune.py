@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -36,6 +35,7 @@ from crnn.train import (
     arguments,
     check_minutes,
     last_checkpoint,
+    name_of,
     progress,
 )
 from crnn.watch import Journal, Watch, scores
@@ -50,6 +50,7 @@ HELD_OUT, MOST_HELD_OUT = 0.15, 100  # share and number of labelled pictures tha
 SAVE_MINUTES = 0.5
 CONFUSIONS = 10  # pairs that are told
 LAYERS = ("all", "head")
+WRITTEN = ("model.safetensors", "config.json", "README.md")  # in the end
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class FineTuning:
         draw_share: of each batch, drawn pictures, at least 0 and below 1.
         keep: share of the start's weights in what comes out, at least 0 and below 1.
         layers: "all", or "head" for all but the convolutions.
-        config: the model's shape, when from scratch.
+        config: the model's shape, when from scratch; its charset holds A-Z, a-z and 0-9 where pictures are drawn.
 
     Raises:
         ValueError: a value is out of its range; one sentence.
@@ -109,17 +110,22 @@ def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTun
         The folder of the finished checkpoint. It keeps the calibration of its start.
 
     Raises:
-        ValueError: too few usable pictures, nothing to resume, or another training in ``output``; one sentence.
+        ValueError: too few usable pictures, nothing to resume, another training or checkpoint in ``output``, or one
+            begun otherwise; one sentence.
     """
     wishes, output = wishes or FineTuning(), Path(output)
     journal = Journal(output)
     if journal.finished():
         raise ValueError(f"{output} holds a finished training already; give another folder.")
-    if any(output.glob("checkpoint-*")) and not wishes.resume:
-        raise ValueError(f"{output} holds a training already; give another folder, or --resume to go on with it.")
-    output.mkdir(parents=True, exist_ok=True)
     if not wishes.resume:
+        if any(output.glob("checkpoint-*")):
+            raise ValueError(f"{output} holds a training already; give another folder, or --resume to go on with it.")
+        for name in WRITTEN:
+            if (output / name).exists():
+                raise ValueError(f"{output} holds {name} already, which would be replaced; give another folder.")
         journal.forget()  # a training that came to nothing
+    output.mkdir(parents=True, exist_ok=True)
+    journal.unask()
     logging.disable_progress_bar()
     try:
         return _fine_tune(folders, output, wishes, journal)
@@ -134,22 +140,19 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
     model = CRNNForCTC.from_pretrained(wishes.start) if wishes.start else CRNNForCTC(wishes.config or CRNNConfig())
     training, held_out, new = _pictures(folders, model.config, wishes.seed, journal)
     begun = _begun(wishes, training, held_out)
-    if last:
-        _check_begun(last, begun)
+    clock, done = progress(last, begun) if last else (Clock(MINUTES), 0)
+    if wishes.minutes or wishes.steps:
+        clock.minutes, clock.steps = wishes.minutes or clock.minutes, wishes.steps
     if new:
         model.add_characters(new)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
     model.frozen_norms = wishes.start is not None
     model.backbone.requires_grad_(wishes.layers == "all")
     averaging = Averaging(model, AVERAGED)
-    clock, done = Clock(MINUTES), 0
-    if last:
-        clock, done = progress(last)
-        averaging.load(last)
-    clock.minutes, clock.steps = wishes.minutes or clock.minutes, wishes.steps or clock.steps
     keep = wishes.keep if wishes.start else 0.0
-    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out, keep, begun)
+    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out, keep)
     if last:
+        averaging.load(last)
         watch.load(last)
     settings = arguments(output, wishes.seed, FINE_TUNING_RATE if wishes.start else LEARNING_RATE, workers=0)
     watch.model.load_state_dict(watch.first)
@@ -168,7 +171,7 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
         args=settings,
         train_dataset=batches,
         data_collator=lambda keys: batches.make(keys[0]),
-        callbacks=[averaging, watch, Budget(clock, SAVE_MINUTES, evaluate=False)],
+        callbacks=[averaging, watch, Budget(clock, SAVE_MINUTES, False, begun)],
     )
     trainer.remove_callback(PrinterCallback)  # the journal says it in words
     journal.write(
@@ -184,9 +187,9 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
         model.load_state_dict(watch.best)
         model.save_pretrained(output)
         figures = {"before": scores(held_out, before), "after": scores(held_out, after)}
-        card = _card(wishes.start, len(training), len(held_out), clock, figures)
+        card = _card(wishes, len(training), len(held_out), clock, figures)
         (output / "README.md").write_text(card, encoding="utf-8")
-        watch.stop.unlink(missing_ok=True)
+        journal.unask()
         for interim in output.glob("checkpoint-*"):  # nothing is left to resume
             shutil.rmtree(interim)
         journal.write(
@@ -217,26 +220,16 @@ def _pictures(
 
 def _begun(wishes: FineTuning, training: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:
     """What must be the same when a training is resumed, by its name to the user."""
-    start = wishes.start and str(Path(wishes.start).resolve() if Path(wishes.start).is_dir() else wishes.start)
     seen = [[(example.path.name, example.text) for example in examples] for examples in (training, held_out)]
     return {
-        "start": start,
+        "kind of pictures": "labelled",
+        "start": name_of(wishes.start),
         "layers": wishes.layers,
         "share of drawn pictures": wishes.draw_share,
         "share to keep": wishes.keep,
         "seed": wishes.seed,
         "pictures or labels": hashlib.sha256(repr(seen).encode()).hexdigest(),
     }
-
-
-def _check_begun(checkpoint: str, begun: dict[str, Any]) -> None:
-    """Raise ValueError where an interim checkpoint is of a training that was begun otherwise."""
-    before = json.loads((Path(checkpoint) / Watch.BEGUN).read_text(encoding="utf-8"))
-    other = [name for name, value in begun.items() if before[name] != value]
-    if other:
-        raise ValueError(
-            f"The training to resume was begun with other {' and '.join(other)}; go on with what it had, or begin anew."
-        )
 
 
 def _table(examples: Sequence[Example], before: Sequence[Reading], after: Sequence[Reading]) -> list[dict[str, Any]]:
@@ -255,10 +248,11 @@ def _confused(examples: Sequence[Example], readings: Sequence[Reading]) -> list[
     return [[true, got, times] for (true, got), times in pairs.most_common(CONFUSIONS)]
 
 
-def _card(start: str | Path | None, training: int, held_out: int, clock: Clock, figures: dict[str, Any]) -> str:
+def _card(wishes: FineTuning, training: int, held_out: int, clock: Clock, figures: dict[str, Any]) -> str:
     """The model card of a fine-tuned checkpoint."""
     before, after = figures["before"], figures["after"]
-    begun = f"from `{Path(str(start)).name}`" if start else "from scratch"
+    begun = f"from `{Path(str(wishes.start)).name}`" if wishes.start else "from scratch"
+    mixed = "drawn pictures mixed in" if wishes.draw_share else "no drawn pictures beside them"
     return f"""---
 library_name: transformers
 pipeline_tag: image-to-text
@@ -268,7 +262,7 @@ tags: [ocr, captcha, crnn, ctc]
 # A fine-tuned reader of distorted text
 
 Trained by `python -m crnn train`, {begun}, on {training} labelled pictures in {clock.spent_s / 60:.1f} minutes, with
-drawn pictures mixed in. On {held_out} pictures held out:
+{mixed}. On {held_out} pictures held out:
 
 | | exact match | character error rate |
 |---|---:|---:|

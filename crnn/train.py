@@ -50,16 +50,22 @@ class Clock:
         """Count from now on: what came before belongs to no budget."""
         self._started = time.monotonic() - self.spent_s
 
-    def tick(self) -> None:
-        """Look at the time; the first process's counts."""
-        spent = torch.tensor(time.monotonic() - self._started, dtype=torch.float64)
-        if torch.distributed.is_initialized():
-            torch.distributed.broadcast(spent, 0)
-        self.spent_s = float(spent)
+    def tick(self, device: torch.device) -> None:
+        """Look at the time; the first process's counts. device: of this process's training."""
+        self.spent_s = of_first_process(time.monotonic() - self._started, device)
 
     def share(self, step: int) -> float:
         """Of the budget that is spent after so many steps, 0 to 1."""
         return min(1.0, step / self.steps if self.steps else self.spent_s / (self.minutes * 60))
+
+
+def of_first_process(value: float, device: torch.device) -> float:
+    """What the first process of a distributed training has; alone, the value itself."""
+    if not torch.distributed.is_initialized():
+        return value
+    told = torch.tensor(value, dtype=torch.float64, device=device)  # NCCL takes none on the CPU
+    torch.distributed.broadcast(told, 0)
+    return float(told)
 
 
 def rate(share: float) -> float:
@@ -102,19 +108,26 @@ class Averaging(TrainerCallback):
 
 
 class Budget(TrainerCallback):
-    """Stops when the budget is spent, and saves every few minutes."""
+    """Stops when the budget is spent, and saves every few minutes.
+
+    Args:
+        clock: of the training.
+        save_minutes: between two interim checkpoints.
+        evaluate: with each.
+        begun: what the training was begun with, by its name to the user; each interim checkpoint tells it.
+    """
 
     FILE = "clock.json"
 
-    def __init__(self, clock: Clock, save_minutes: float, evaluate: bool) -> None:
-        self.clock, self.save_minutes, self.evaluate = clock, save_minutes, evaluate
+    def __init__(self, clock: Clock, save_minutes: float, evaluate: bool, begun: dict[str, Any]) -> None:
+        self.clock, self.save_minutes, self.evaluate, self.begun = clock, save_minutes, evaluate, begun
         self.saved_s = clock.spent_s
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.clock.start()
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self.clock.tick()
+        self.clock.tick(args.device)
         if self.clock.share(state.global_step) >= 1:
             control.should_training_stop = True
         if control.should_training_stop or self.clock.spent_s - self.saved_s > self.save_minutes * 60:
@@ -126,7 +139,7 @@ class Budget(TrainerCallback):
         if state.is_world_process_zero:
             budget = {"spent_s": self.clock.spent_s, "minutes": self.clock.minutes, "steps": self.clock.steps}
             beside = interim(args, state) / "clock.new"
-            beside.write_text(json.dumps(budget))
+            beside.write_text(json.dumps({**budget, "begun": self.begun}), encoding="utf-8")
             beside.replace(beside.with_name(self.FILE))  # at once: what has a clock is whole
 
 
@@ -201,13 +214,13 @@ def train(
         minutes: time budget; the learning rate's schedule fits it. None: 60, or what a resumed run was begun with.
         resume: go on with the last interim checkpoint of ``output``.
         seed: of the weights and of all drawing.
-        config: the model's shape, when from scratch.
+        config: the model's shape, when from scratch; its charset holds A-Z, a-z and 0-9, which are drawn.
 
     Returns:
         The folder of the finished checkpoint: averaged weights, their confidence calibrated.
 
     Raises:
-        ValueError: no time, nothing to resume, or another training in ``output``; one sentence.
+        ValueError: no time, nothing to resume, another training in ``output``, or one begun otherwise; one sentence.
     """
     output = Path(output)
     check_minutes(minutes)
@@ -218,9 +231,10 @@ def train(
     model = CRNNForCTC.from_pretrained(start) if start else CRNNForCTC(config or CRNNConfig())
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
     averaging = Averaging(model)
+    begun = {"kind of pictures": "drawn", "start": name_of(start), "seed": seed}
     clock, done = Clock(MINUTES), 0
     if last:
-        clock, done = progress(last)
+        clock, done = progress(last, begun)
         averaging.load(last)
     clock.minutes = minutes or clock.minutes
     config, charset = model.config, Charset(model.config.charset)
@@ -245,7 +259,7 @@ def train(
         data_collator=_Collator(charset),
         compute_metrics=exact_match,
         preprocess_logits_for_metrics=lambda outputs, labels: outputs[0].argmax(-1),
-        callbacks=[averaging, Budget(clock, CHECKPOINT_MINUTES, evaluate=True), Report(clock)],
+        callbacks=[averaging, Budget(clock, CHECKPOINT_MINUTES, True, begun), Report(clock)],
     )
     trainer.remove_callback(PrinterCallback)  # Report says it in words
     trainer.train(resume_from_checkpoint=last)
@@ -265,8 +279,8 @@ def train(
 
 def check_minutes(minutes: float | None) -> None:
     """Raises ValueError where a time budget is none; one sentence."""
-    if minutes is not None and not minutes > 0:
-        raise ValueError(f"The time budget is {minutes} minutes; give more than 0.")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"The time budget is {minutes} minutes; give {'fewer' if minutes > 0 else 'more than 0'}.")
 
 
 def last_checkpoint(output: Path) -> str:
@@ -277,9 +291,27 @@ def last_checkpoint(output: Path) -> str:
     return str(max(whole, key=lambda folder: int(folder.name.rpartition("-")[2])))
 
 
-def progress(checkpoint: str) -> tuple[Clock, int]:
-    """The clock of an interim checkpoint's run, and how many steps it had done."""
-    clock, state = (json.loads((Path(checkpoint) / name).read_text()) for name in (Budget.FILE, "trainer_state.json"))
+def name_of(start: str | Path | None) -> str | None:
+    """How a checkpoint to go on from is called wherever one stands: its whole path, or its id on the Hub."""
+    return str(Path(start).resolve() if Path(start).is_dir() else start) if start else None
+
+
+def progress(checkpoint: str, begun: dict[str, Any]) -> tuple[Clock, int]:
+    """The clock of an interim checkpoint's run, and how many steps it had done.
+
+    Raises:
+        ValueError: that run was begun with something else; one sentence.
+    """
+    clock, state = (
+        json.loads((Path(checkpoint) / name).read_text(encoding="utf-8"))
+        for name in (Budget.FILE, "trainer_state.json")
+    )
+    before = clock.pop("begun", {})
+    other = [name for name, value in begun.items() if name not in before or before[name] != value]
+    if other:
+        raise ValueError(
+            f"The training to resume was begun with other {' and '.join(other)}; go on with what it had, or begin anew."
+        )
     return Clock(**clock), state["global_step"]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from crnn.data import collate
@@ -22,7 +21,7 @@ from crnn.intake import Example
 from crnn.metrics import character_error_rate, exact
 from crnn.model import CRNNForCTC, ctc_loss
 from crnn.recognizer import Recognizer
-from crnn.train import Averaging, Clock, interim
+from crnn.train import Averaging, Clock, interim, of_first_process
 
 EVALUATE_S, STEP_S = 10.0, 1.0  # so often the held-out pictures are read at most, and a step is told
 EVALUATIONS = 30  # at most, however long the budget
@@ -37,9 +36,10 @@ class Journal:
     """Tells how a training goes: events for a program in ``progress.jsonl``, sentences for a person on stdout."""
 
     FILE = "progress.jsonl"
+    STOP = "stop"  # a file of this name beside it ends the training with the best so far
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / self.FILE
+        self.path, self.stop = folder / self.FILE, folder / self.STOP
         self.first = int(os.environ.get("RANK", "0")) == 0  # of several processes one speaks
 
     def write(self, event: str, **figures: Any) -> None:
@@ -69,12 +69,16 @@ class Journal:
         if self.first:
             self.path.unlink(missing_ok=True)
 
+    def unask(self) -> None:
+        """Remove a wish to stop."""
+        if self.first:
+            self.stop.unlink(missing_ok=True)
+
 
 class Watch(TrainerCallback):
     """Measures on the held-out pictures, keeps the latest of the best weights, ends what gets worse or shall stop."""
 
-    FILE, BEGUN = "best.pt", "begun.json"
-    STOP = "stop"  # a file of this name beside the journal ends the training with the best so far
+    FILE = "best.pt"
 
     def __init__(
         self,
@@ -84,7 +88,6 @@ class Watch(TrainerCallback):
         model: CRNNForCTC,
         held_out: Sequence[Example],
         keep: float,
-        begun: dict[str, Any],
     ) -> None:
         """Begin with the averaging's weights.
 
@@ -95,14 +98,11 @@ class Watch(TrainerCallback):
             model: a second one of the same shape, to measure with.
             held_out: pictures to measure on.
             keep: share of the first weights in those that are measured and kept, 0 to 1.
-            begun: what the training was begun with, by its name to the user; each interim checkpoint tells it.
         """
-        self.journal, self.clock, self.averaging, self.held_out = journal, clock, averaging, held_out
-        self.keep, self.begun = keep, begun
+        self.journal, self.clock, self.averaging, self.held_out, self.keep = journal, clock, averaging, held_out, keep
         self.model = model.eval()
         self.reader = Recognizer(self.model)
         self.pictures = [_smaller(open_picture(example.path)) for example in held_out]
-        self.stop = journal.path.with_name(self.STOP)
         self.reason = "time"
         self.first = self.best = _copy(averaging.weights)
         self.lowest: np.ndarray | None = None  # (n,) losses of the held-out pictures, where their mean was lowest
@@ -112,10 +112,9 @@ class Watch(TrainerCallback):
         self.losses: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.stop.unlink(missing_ok=True)
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: self.stop.touch())
+                signal.signal(number, lambda *_: self.journal.stop.touch())
         except ValueError:  # only a main thread may
             pass
         if self.lowest is None:
@@ -135,21 +134,18 @@ class Watch(TrainerCallback):
                 loss=float(np.mean(self.losses)),
             )  # fmt: skip
             self.losses.clear()
-        stopped = self._stopped()
+        stopped = bool(of_first_process(self.journal.stop.exists(), args.device))
         due = spent - self.measured_s >= EVALUATE_S and share - self.measured_share >= 1 / EVALUATIONS
-        if stopped or due or share >= 1:
+        if stopped or due:
             self.measured_s, self.measured_share = spent, share
             self._measure(state.global_step, share)
             if stopped or share - self.best_share > PATIENCE:
                 self.reason = "stopped" if stopped else "early"
                 control.should_training_stop = True
 
-    def _stopped(self) -> bool:
-        """Whether it shall end before its time, as the first process sees it."""
-        wish = torch.tensor(self.stop.exists(), dtype=torch.uint8)
-        if torch.distributed.is_initialized():
-            torch.distributed.broadcast(wish, 0)
-        return bool(wish)
+    def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        if self.reason == "time":  # the last steps, the smallest, were not measured yet
+            self._measure(state.global_step, 1.0)
 
     def _measure(self, step: int, share: float) -> None:
         weights = between(self.averaging.weights, self.first, self.keep)
@@ -195,7 +191,6 @@ class Watch(TrainerCallback):
         if state.is_world_process_zero and self.lowest is not None:
             kept = {"best": self.best, "first": self.first, "lowest": self.lowest.tolist(), "share": self.best_share}
             torch.save(kept, interim(args, state) / self.FILE)
-            (interim(args, state) / self.BEGUN).write_text(json.dumps(self.begun), encoding="utf-8")
 
     def load(self, checkpoint: str) -> None:
         """Go on from an interim checkpoint."""

@@ -27,7 +27,8 @@ from crnn.intake import Example, read_folder, write_table
 from crnn.model import IGNORED, CRNNForCTC, alignment_loss
 from crnn.recognizer import Recognizer
 from crnn.synth import draw
-from crnn.watch import Journal, Watch, as_good
+from crnn.train import train
+from crnn.watch import Journal, as_good
 
 ROOT = Path(__file__).parent.parent
 WORDS = ("a1b2", "b20a", "12ab", "0a1b", "ba21", "20b1", "1a0b", "b0a2", "ab12", "2b0a", "01ab", "b1a2")
@@ -140,6 +141,8 @@ def test_killed_and_resumed_it_ends_as_if_it_was_not(folder: Path, small: Path, 
     next(fewer.glob("*.png")).unlink()
     with pytest.raises(ValueError, match="was begun with other pictures or labels; go on"):
         fine_tune([fewer], killed, FineTuning(small, steps=40, resume=True, draw_share=0.5))
+    with pytest.raises(ValueError, match="was begun with other kind of pictures and seed; go on"):
+        train(killed, small, minutes=1, resume=True, seed=1)
     assert start(folder, killed, small, 40, resume=True).wait(300) == 0
 
     again = [event["step"] for event in events(killed, "step") if event["step"] > saved]
@@ -173,6 +176,7 @@ def test_a_budget_of_minutes_is_kept(folder: Path, small: Path, tmp_path: Path) 
     fine_tune([folder], tmp_path / "run", FineTuning(small, minutes=0.05))
     (done,) = events(tmp_path / "run", "done")
     assert done["reason"] == "time" and 3 <= done["spent_s"] < 6
+    assert events(tmp_path / "run", "evaluated")[-1]["spent_s"] == done["spent_s"]  # its last weights were measured
     shares = [event["share"] for event in events(tmp_path / "run", "step")]
     assert shares == sorted(shares) and 0 < shares[0] and shares[-1] <= 1
 
@@ -183,11 +187,23 @@ def test_a_file_stops_it_with_the_best_so_far(folder: Path, small: Path, tmp_pat
     while not (tmp_path / "run" / Journal.FILE).exists() or not events(tmp_path / "run", "step"):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
-    (tmp_path / "run" / Watch.STOP).touch()
+    (tmp_path / "run" / Journal.STOP).touch()
     assert process.wait(120) == 0
     (done,) = events(tmp_path / "run", "done")
     assert done["reason"] == "stopped"
     assert Recognizer.from_pretrained(tmp_path / "run").charset.characters == SMALL.charset
+
+
+def test_it_may_be_stopped_before_it_begins(
+    folder: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setattr(finetune, "families_like", lambda *_: (run / Journal.STOP).touch() or {})
+    run.mkdir()
+    (run / Journal.STOP).touch()  # left by an earlier one
+    fine_tune([folder], run, FineTuning(small, steps=100_000))
+    (done,) = events(run, "done")
+    assert done["reason"] == "stopped" and not (run / Journal.STOP).exists()
 
 
 def test_what_gets_worse_ends_early_with_the_first_weights(
@@ -207,6 +223,7 @@ def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_
         {"draw_share": -0.1},
         {"keep": 1.0},
         {"minutes": 0},
+        {"minutes": float("inf")},
         {"steps": 0},
     ):
         with pytest.raises(ValueError, match="give"):
@@ -224,6 +241,11 @@ def test_bad_wishes_and_folders_are_one_sentence(folder: Path, small: Path, tmp_
     (tmp_path / "run" / "checkpoint-1").mkdir()
     with pytest.raises(ValueError, match="holds a training already"):
         fine_tune([folder], tmp_path / "run", FineTuning(small))
+    for name in ("README.md", "config.json", "model.safetensors"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+        with pytest.raises(ValueError, match=f"holds {name} already, which would be replaced; give another folder"):
+            fine_tune([folder], tmp_path / name, FineTuning(small))
 
 
 def test_what_came_to_nothing_is_not_in_the_way(folder: Path, small: Path, tmp_path: Path) -> None:

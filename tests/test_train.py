@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def test_killed_and_resumed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     spent_s = json.loads((interim / Budget.FILE).read_text())["spent_s"]
     assert before > 0 and spent_s > 0
 
+    with pytest.raises(ValueError, match="was begun with other seed; go on with what it had, or begin anew"):
+        train(tmp_path, config=tiny, resume=True, seed=1)
     started = time.monotonic()
     train(tmp_path, config=tiny, resume=True)
     ran_s = time.monotonic() - started
@@ -101,6 +104,8 @@ def test_no_budget_and_no_place_are_one_sentence(tmp_path: Path) -> None:
     for minutes in (0, -1.5, float("nan")):
         with pytest.raises(ValueError, match=f"^The time budget is {minutes} minutes; give more than 0.$"):
             train(tmp_path, minutes=minutes)
+    with pytest.raises(ValueError, match="^The time budget is inf minutes; give fewer.$"):
+        train(tmp_path, minutes=math.inf)
     assert not any(tmp_path.iterdir())
     for left in ("checkpoint-5", "model.safetensors"):
         (tmp_path / left / left).mkdir(parents=True)
