@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from crnn.tabs.workshop import Rules, Workshop, scratch, training
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
 
+Move = Callable[[str | Path | None], Coroutine[Any, Any, str | None]]  # a file to Gradio's cache
 TABS = Path(__file__).parent / "crnn" / "tabs"
 DELETE_FILES = (60, 240)  # seconds: look so often, delete what is so old; the page promises five minutes
 
@@ -65,7 +67,23 @@ def build_demo(checkpoint: str | None = None) -> gr.Blocks:
                 gr.HTML(texts.I18N("privacy"), html_template="<p>${value}</p>", elem_id="privacy")
             with gr.Tab(texts.I18N("tab_train"), id="train"):
                 train.build(demo, visitor, workshop, reader, readers, reader_line)
+    _fetch_nothing(demo)
     return demo
+
+
+def _fetch_nothing(demo: gr.Blocks) -> None:
+    """Refuse files that are given by their address: Gradio would download them before any handler is asked."""
+
+    def refusing(move: Move) -> Move:
+        async def moved(path: str | Path | None) -> str | None:
+            if str(path).lower().startswith(("http:", "https:")):
+                raise gr.Error("The address of a file came; give the file itself.", print_exception=False)
+            return await move(path)
+
+        return moved
+
+    for block in demo.blocks.values():
+        block.async_move_resource_to_block_cache = refusing(block.async_move_resource_to_block_cache)  # type: ignore[assignment,method-assign]
 
 
 def launch_options() -> dict[str, Any]:
@@ -78,6 +96,7 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": f"{Rules.of(os.environ).megabytes}mb",  # of a zip for training; the Read tab takes less
         "blocked_paths": [str(scratch(os.environ))],  # what people train on is never served
         "run_history": False,
+        "state_session_capacity": 1000,  # Gradio keeps the values of all fields of so many sessions, closed ones too
         "enable_monitoring": False,
         "ssr_mode": False,  # one server, one process
         "footer_links": ["api"],

@@ -264,6 +264,56 @@ def test_sessions_are_not_mixed_up_and_are_forgotten(
     assert last_of(page.correct(ENGLISH, 1, "O", Wishes())).alert == TEXT["picture_gone"]
 
 
+def test_an_older_event_paints_nothing_over_a_later_picture(upload: dict[str, str], spoken: list[str]) -> None:
+    page = desk()
+    list(page.read(ENGLISH, upload, Wishes()))
+    said_again = page.say(ENGLISH, Wishes())
+    next(said_again)
+    assert len(list(page.read(ENGLISH, upload, Wishes()))) == 4
+    assert not list(said_again)
+    first, second = (page.read(ENGLISH, upload, Wishes()) for _ in range(2))
+    next(first)
+    later = list(second)
+    assert not list(first) and len(later) == 4
+    kept = page.shelf.get("tab")
+    left = page.read(ENGLISH, upload, Wishes())
+    next(left)
+    page.leave("tab")
+    assert kept and not list(left) and page.shelf.get("tab") is None
+
+
+def test_what_is_gone_leaves_what_the_page_shows(upload: dict[str, str], spoken: list[str]) -> None:
+    page = desk()
+    list(page.read(ENGLISH, upload, Wishes()))
+    page.shelf.drop("tab")
+    for steps in (page.decode(ENGLISH, Wishes("digits")), page.correct(ENGLISH, 1, "O", Wishes())):
+        (shown,) = steps
+        assert shown.alert == TEXT["picture_gone"]
+        assert all(value == gr.skip() for name, value in shown._asdict().items() if name != "alert")
+
+
+def test_what_is_typed_into_a_slider_is_brought_within_its_bounds(upload: dict[str, str], spoken: list[str]) -> None:
+    assert [read.rate_within(rate) for rate in (None, 2, 200, 9000)] == [150, 80, 200, 450]
+    assert "audio" in last_of(desk().read(ENGLISH, upload, Wishes(rate=None))).sound
+    picture = np.zeros((60, 160, 3), np.uint8)
+    assert read.cropped(picture, (None, 50, 1000, None), TEXT).shape == (30, 160, 3)
+    assert read.cropped(picture, (25, 0, 75, 100), TEXT).base is None  # a copy: the rest is not kept
+    settings = [True, True, "spell", "en", None, 60]
+    assert read.restored(settings, None)[-1] == 80  # type: ignore[arg-type]
+
+
+def test_the_page_reads_what_it_was_brought_alone(
+    upload: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read.brought(None) is None and read.brought({"path": None}) is None
+    for other in (upload, {"path": "https://example.org/1.png"}, {"path": str(read.EXAMPLES / ".." / "x.png")}):
+        assert read.brought(other) is None
+    example = {"path": str(read.EXAMPLES / "x.png")}
+    assert read.brought(example) is example
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    assert read.brought(upload) is upload
+
+
 def test_what_was_put_later_is_kept_for_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf, "SECONDS", 1.5)
     forgotten: list[str] = []
@@ -409,6 +459,16 @@ def test_files_are_deleted_within_the_time_that_the_page_promises(demo: gr.Block
     assert options["run_history"] is False and options["enable_monitoring"] is False
 
 
+def test_programs_and_pages_wait_in_queues_of_their_own(demo: gr.Blocks) -> None:
+    shared: dict[str, set[Any]] = {}
+    for function in demo.fns.values():
+        if function.queue:
+            shared.setdefault(function.concurrency_id, set()).add(function.concurrency_limit)
+    assert shared["read"] == shared["pictures"] == {2}  # Gradio takes the lowest of a group
+    (program,) = [function for function in demo.fns.values() if function.api_name == "read"]
+    assert program.concurrency_id != "read" and program.concurrency_limit == 2
+
+
 def test_programs_read_and_speak_and_no_file_stays(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, upload: dict[str, str]
 ) -> None:
@@ -433,6 +493,8 @@ def test_programs_read_and_speak_and_no_file_stays(
                 client.predict(unmarked, api_name="/read")
         with pytest.raises(AppError, match="style"):
             client.predict("A0", style="loud", api_name="/speak")
+        with pytest.raises(AppError, match="give the file itself"):  # nothing is fetched
+            client.predict(handle_file(f"{address}static/img/logo.svg"), api_name="/read")
         deadline = time.monotonic() + 60
         while files(cache) and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -261,6 +261,11 @@ def test_fields_become_an_order() -> None:
     assert train.order_of(2, "--evil", None, None) == Order(2.0, "all", 0, 0.0)
 
 
+def test_a_number_below_0_is_no_order() -> None:
+    with pytest.raises(ValueError, match="^The number for chance is -1; give 0 or more.$"):
+        train.order_of(3, "all", -1, 60)
+
+
 def test_uploads_keep_the_names_of_their_owners() -> None:
     values = [{"path": "/t/a1", "orig_name": "W7 k.png"}, {"path": "/t/b.png"}]
     assert train.uploads_of(values) == [Upload(Path("/t/a1"), "W7 k.png"), Upload(Path("/t/b.png"), "b.png")]

@@ -144,9 +144,9 @@ def test_the_others_wait_in_their_order(open_workshop: Callable[..., Workshop]) 
     with pytest.raises(BusyError):
         workshop.start(cat, Order())
 
-    workshop.stop(bob)  # leaves the queue
+    assert not workshop.stop(bob)  # leaves the queue
     assert workshop.state(bob) == State() and workshop.state(cat).place == 1
-    workshop.stop(ann)
+    assert workshop.stop(ann)
     assert workshop.wait(ann, PATIENCE_S).phase == "done"
     until(lambda: workshop.state(cat).phase == "starting")
     assert not (bob.run / "progress.jsonl").exists()

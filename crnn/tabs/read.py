@@ -41,6 +41,7 @@ LARGEST_MB = 20  # of a picture's file, in 2**20 bytes; a phone's photo stays be
 LONGEST = 1000  # characters, where no bound is given: more than any picture has frames
 WHOLE = (0, 0, 100, 100)  # left, top, right, bottom edge in percent: nothing is cropped
 RATE = 150  # words a minute
+MOST_KEPT = 100  # reads, each with its picture, of up to 150 MB
 KEYS = {
     "Ctrl+V": "key_paste", "R": "key_play", "S": "key_slower", "C": "key_copy", "T": "key_text", "← →": "key_arrows",
 }  # fmt: skip
@@ -61,7 +62,7 @@ class Wishes:
     style: str = "spell"
     language: str = "en"
     voice: str | None = None  # the engine's own
-    rate: int = RATE  # words a minute
+    rate: int | None = RATE  # words a minute; none: a field that was emptied to type another
 
     def constraints(self, texts: Texts) -> dict[str, Any]:
         """As the recognizer takes them. Raises PageError where the bounds contradict each other."""
@@ -90,6 +91,10 @@ class PageError(ValueError):
     """One sentence for the user, in the language of the page."""
 
 
+class GoneError(PageError):
+    """What was read is not kept any more; what the page shows of it stays."""
+
+
 class Visitor(NamedTuple):
     """Who asks: one browser tab, and the language that it shows the page in."""
 
@@ -109,6 +114,8 @@ def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[S
         texts = TEXTS[visitor.language]
         try:
             yield from steps(desk, visitor, *arguments, **options)
+        except GoneError as error:
+            yield Shown(*[gr.skip()] * len(Shown._fields))._replace(alert=escape(str(error)))
         except PageError as error:
             yield desk.blank(visitor, alert=escape(str(error)))
         except ValueError as error:
@@ -128,6 +135,18 @@ class Desk:
         """readers: who reads for whom. shelf: keeps each session's last read."""
         self.readers = readers
         self.shelf = shelf
+        self._turns: dict[str, int] = {}  # of each session how many reads were begun
+
+    def begin(self, visitor: Visitor) -> int:
+        """Forget the session's last read, whatever becomes of the next one; returns the number of that."""
+        self.shelf.drop(visitor.session)
+        turn = self._turns[visitor.session] = self._turns.get(visitor.session, 0) + 1
+        return turn
+
+    def leave(self, session: str) -> None:
+        """Forget a session whose page was closed."""
+        self.shelf.drop(session)
+        self._turns.pop(session, None)
 
     def blank(self, visitor: Visitor, **shown: str) -> Shown:
         """What the page shows while there is no reading: the given, and which reader the next one will be of."""
@@ -135,13 +154,13 @@ class Desk:
 
     @explained
     def read(
-        self, visitor: Visitor, value: dict[str, Any] | None, wishes: Wishes, crop: Sequence[float] = WHOLE
+        self, visitor: Visitor, value: dict[str, Any] | None, wishes: Wishes, crop: Sequence[float | None] = WHOLE
     ) -> Iterator[Shown]:
         """Read the picture that the page holds, or the part of it within the edges of `crop`, in percent.
 
         value: what gr.Image sends, unprocessed: Gradio's own preprocessing has but a traceback for a broken file.
         """
-        self.shelf.drop(visitor.session)  # whatever becomes of this one, it is the last
+        turn = self.begin(visitor)
         texts = TEXTS[visitor.language]
         reader = self.readers.of(visitor.session)
         busy = texts["reading" if reader.done() else "loading"]
@@ -151,7 +170,8 @@ class Desk:
         look = recognizer.look(picture)
         reading = recognizer.decode(look, **wishes.constraints(texts))
         kept = Kept(picture, recognizer, reader is not self.readers.shipped, look, reading)
-        yield from self._present(visitor, kept, wishes)
+        if self._turns.get(visitor.session) == turn:  # else a later picture is being read, or has been
+            yield from self._present(visitor, kept, wishes)
 
     @explained
     def decode(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
@@ -175,11 +195,14 @@ class Desk:
     def _kept(self, visitor: Visitor) -> Kept:
         kept = self.shelf.get(visitor.session)
         if kept is None:
-            raise PageError(TEXTS[visitor.language]["picture_gone"])
+            raise GoneError(TEXTS[visitor.language]["picture_gone"])
         return kept
 
     def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, by_user: bool = False) -> Iterator[Shown]:
-        """Keep a reading, and yield its text at once, then its sound, then where the reader looked."""
+        """Keep a reading, and yield its text at once, then its sound, then where the reader looked.
+
+        It ends where another one has taken its place: two events of a page may run side by side.
+        """
         self.shelf.put(visitor.session, kept)
         language, reading = visitor.language, kept.reading
         shown = Shown(
@@ -190,12 +213,16 @@ class Desk:
         yield shown
         said = words(reading, wishes.style, wishes.ignore_case, language=wishes.language)
         try:
-            shown = shown._replace(sound=sound_html(synthesize(said, wishes.rate, wishes.voice), language))
+            wav = synthesize(said, rate_within(wishes.rate), wishes.voice)
+            shown = shown._replace(sound=sound_html(wav, language))
         except SpeechError as error:  # costs the sound, not the rest
             sentence = TEXTS[language]["no_voice"].format(_english(error, visitor))
             shown = shown._replace(alert=sentence)
-        yield shown
-        yield shown._replace(details=details_html(kept.picture, reading, language))
+        if self.shelf.get(visitor.session) is kept:
+            yield shown
+            details = details_html(kept.picture, reading, language)
+        if self.shelf.get(visitor.session) is kept:
+            yield shown._replace(details=details)
 
 
 def loaded(reader: Future[Recognizer], texts: Texts) -> Recognizer:
@@ -219,18 +246,32 @@ def opened(value: dict[str, Any] | None, texts: Texts) -> Picture:
     return open_picture(path)
 
 
-def cropped(picture: Picture, crop: Sequence[float], texts: Texts) -> Picture:
+def brought(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What gr.Image sends, unprocessed, if the page brought it; else none: Gradio has not checked where it lies."""
+    path = Path((value or {}).get("path") or "/").resolve()
+    ours = (Path(get_upload_folder()), EXAMPLES)
+    return value if any(path.is_relative_to(folder.resolve()) for folder in ours) else None
+
+
+def cropped(picture: Picture, crop: Sequence[float | None], texts: Texts) -> Picture:
     """The part of a picture (H, W, 3) within the left, top, right and bottom edge, in percent of its width and height.
 
-    Raises PageError where nothing is left.
+    An edge of None, of a field that was emptied to type another, crops nothing. Raises PageError where nothing is left.
     """
     rows, columns = picture.shape[:2]
+    edges = [whole if edge is None else min(max(edge, 0), 100) for edge, whole in zip(crop, WHOLE, strict=True)]
     left, top, right, bottom = (
-        round(edge / 100 * side) for edge, side in zip(crop, (columns, rows, columns, rows), strict=True)
+        round(edge / 100 * side) for edge, side in zip(edges, (columns, rows, columns, rows), strict=True)
     )
     if left >= right or top >= bottom:
         raise PageError(texts["crop_order"])
-    return picture[top:bottom, left:right]
+    whole = (left, top, right, bottom) == (0, 0, columns, rows)
+    return picture if whole else picture[top:bottom, left:right].copy()  # the rest needn't be kept
+
+
+def rate_within(rate: float | None) -> int:
+    """The rate of speech within the slider's bounds: its number field sends whatever is typed, key by key."""
+    return min(max(int(rate or RATE), RATES[0]), RATES[1])
 
 
 def corrected(reading: Reading, number: int, text: str) -> Reading:
@@ -279,7 +320,7 @@ def restored(settings: list[Any] | None, request: gr.Request) -> list[Any]:
         language = language_of(request)
         return [gr.skip(), gr.skip(), gr.skip(), language, voice_field(language), gr.skip()]
     auto, shortcuts, style, language, voice, rate = settings
-    return [auto, shortcuts, style, language, voice_field(language, voice), rate]
+    return [auto, shortcuts, style, language, voice_field(language, voice), rate_within(rate)]
 
 
 def examples(folder: Path) -> list[tuple[Path, str]]:
@@ -312,7 +353,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         demo: the page.
         readers: who reads for whom.
     """
-    desk = Desk(readers, Shelf(lambda session: _forget(demo, session)))
+    desk = Desk(readers, Shelf(lambda session: _forget(demo, session), most=MOST_KEPT))
     settings = gr.BrowserState(None, storage_key="captcha-reader", secret="no secret, so that a restart can read it")
     with gr.Column(elem_id="read"):
         with gr.Column(elem_id="bring"):
@@ -344,11 +385,11 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         """A new picture is shown whole, whatever was cropped of the last one."""
         cropped, wished = fields[: len(crop)], fields[len(crop) :]
         stay = [gr.skip()] * len(crop)  # the edges may be moved while it is read
-        visitor = Visitor.of(request)
+        visitor, value = Visitor.of(request), brought(value)
         if value and read_it:
             steps = desk.read(visitor, value, Wishes(*wished))
         else:
-            desk.shelf.drop(visitor.session)
+            desk.begin(visitor)
             waiting = TEXTS[visitor.language]["press_read" if value else "waiting"]
             steps = iter([desk.blank(visitor, status=waiting if value else "", text=note(waiting))])
         yield *next(steps), *(stay if cropped == WHOLE else WHOLE)
@@ -356,13 +397,13 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             yield *step, *stay
 
     def on_read(request: gr.Request, value: Any, *fields: Any) -> Iterator[Shown]:
-        yield from desk.read(Visitor.of(request), value, Wishes(*fields[len(crop) :]), fields[: len(crop)])
+        yield from desk.read(Visitor.of(request), brought(value), Wishes(*fields[len(crop) :]), fields[: len(crop)])
 
     def on_expect(request: gr.Request, value: Any, *fields: Any) -> Iterator[Any]:
         visitor = Visitor.of(request)
         if value is None:
             yield gr.skip()
-        elif desk.shelf.get(visitor.session) is None:
+        elif desk.shelf.get(visitor.session) is None and Path(value["path"]).is_file():
             yield from on_read(request, value, *fields)
         else:
             yield from desk.decode(visitor, Wishes(*fields[len(crop) :]))
@@ -404,6 +445,12 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
     listen([style.input, voice.change, rate.input], on_say, [picture, *wishes], shown)
     listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
     demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")
+
+    def on_leave(request: gr.Request) -> None:
+        desk.leave(request.session_hash or "")
+        _forget(demo, request.session_hash or "")
+
+    demo.unload(on_leave)
     _api(readers.shipped)
     return own_reader
 
@@ -520,5 +567,6 @@ def _api(reader: Future[Recognizer]) -> None:
         path.write_bytes(wav)
         return FileData(path=str(path))
 
-    api(read, api_name="read", concurrency_id="read")
+    # A queue of its own: the page's reads shall not wait behind a program's, nor share the lower of two limits.
+    api(read, api_name="read", concurrency_limit=2)
     api(speak, api_name="speak", concurrency_limit=2)

@@ -129,7 +129,7 @@ class Course:
         """Add drawn pictures."""
         most = min(MOST_DRAWN, self.workshop.rules.pictures)
         if not isinstance(count, int | float) or not 1 <= count <= most:
-            raise PageError(texts["count_range"].format(count, most))
+            raise PageError(texts["count_range"].format("0" if count is None else count, most))
         self.workshop.draw(bench, int(count), [style for style in styles or [] if style in STYLES])
 
     def start(self, bench: Bench, order: Order, texts: Texts) -> None:
@@ -274,7 +274,7 @@ def build(
                 with gr.Accordion(I18N("pictures_draw"), open=False):
                     styles = gr.Dropdown([*STYLES], multiselect=True, label=I18N("draw_styles"))
                     most = min(MOST_DRAWN, workshop.rules.pictures)
-                    count = gr.Number(min(50, most), precision=0, minimum=1, maximum=most, label=I18N("draw_count"))
+                    count = gr.Number(min(50, most), precision=0, label=I18N("draw_count"))
                     draw: Any = gr.Button(I18N("draw"))
                 pictures_status, pictures_alert = _live("pictures", "status"), _live("pictures", "alert")
                 report = gr.HTML(note(str(I18N("report_none"))), elem_id="report")
@@ -305,6 +305,7 @@ def build(
                         use: Any = gr.Button(I18N("use_in_read"), variant="primary", min_width=160)
                         back: Any = gr.Button(I18N("use_shipped"), min_width=160)
                         download: Any = gr.Button(I18N("download_checkpoint"), min_width=160)
+                    _paragraph("train_again")
                     packed = gr.DownloadButton(visible="hidden")  # holds the file; DOWNLOAD_JS fetches it
                     with gr.Accordion(I18N("hub"), open=False):
                         repo: Any = gr.Textbox(label=I18N("hub_repo"), max_length=200)
@@ -409,18 +410,21 @@ def build(
         except Exception as error:
             return explained(TEXTS[visitor.language], visitor.language, error)
 
-    def steer(token: Any, seen: Seen, request: gr.Request, work: Callable[[Bench, Texts], None]) -> list[Any]:
-        """Do something to the training, and show how it stands: the values of train_alert and live."""
+    def steer(token: Any, seen: Seen, request: gr.Request, work: Callable[[Bench, Texts], str | None]) -> list[Any]:
+        """Do something to the training, and show how it stands: the values of train_alert (what work says) and live."""
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         try:
             bench = course.bench(token, texts)
-            work(bench, texts)
-            return ["", *look(visitor, bench, seen)]
+            try:
+                said = work(bench, texts)
+            except BusyError as error:  # begun in another window: show it, and with it how to stop it
+                said = explained(texts, visitor.language, error)
+            return [said or "", *look(visitor, bench, seen)]
         except Exception as error:
             return [explained(texts, visitor.language, error), *[gr.skip()] * len(live)]
 
-    def pressed(work: Callable[..., None]) -> Callable[..., Iterator[list[Any]]]:
+    def pressed(work: Callable[..., str | None]) -> Callable[..., Iterator[list[Any]]]:
         """The handler of a button that steers; work takes the bench, the texts and the fields."""
 
         def on_press(token: Any, seen: Seen, request: gr.Request, *fields: Any) -> Iterator[list[Any]]:
@@ -431,7 +435,7 @@ def build(
 
     on_train = pressed(lambda bench, texts, *fields: course.start(bench, order_of(*fields), texts))
     on_resume = pressed(lambda bench, texts: course.resume(bench))
-    on_stop = pressed(lambda bench, texts: workshop.stop(bench))
+    on_stop = pressed(lambda bench, texts: None if workshop.stop(bench) else texts["left_queue"])
 
     def on_tick(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
         return steer(token, seen, request, lambda bench, texts: None)[1:]
@@ -488,10 +492,7 @@ def build(
     )
     many(draw.click, on_draw, [token, count, styles], on_pictures)
     many(over.click, on_over, token, [*on_pictures, *live, train_alert, learnt_status, learnt_alert, own_reader])
-    gr.on(
-        labelling.saved.change, on_label, token, report, show_progress="hidden", trigger_mode="always_last",
-        concurrency_id="pictures", api_visibility="private",
-    )  # fmt: skip
+    many(labelling.saved.change, on_label, token, report, trigger_mode="always_last")
     steered = [
         listen(train.click, on_train, [token, seen, *order], [train_alert, *live], concurrency_limit=4),
         listen(resume.click, on_resume, [token, seen], [train_alert, *live]),
@@ -512,7 +513,9 @@ def build(
 
 
 def order_of(minutes: float, layers: str, seed: float | None, draw_percent: float | None) -> Order:
-    """The order that the fields give."""
+    """The order that the fields give. Raises ValueError where there is none such; one sentence."""
+    if seed and seed < 0:
+        raise ValueError(f"The number for chance is {seed:g}; give 0 or more.")
     return Order(float(minutes), layers if layers in LAYERS else LAYERS[0], int(seed or 0), (draw_percent or 0) / 100)
 
 
@@ -549,7 +552,7 @@ def _order(most_minutes: int) -> list[Any]:
     ]
     with gr.Accordion(I18N("advanced"), open=False):
         fields += [
-            gr.Number(0, precision=0, minimum=0, label=I18N("seed")),
+            gr.Number(0, precision=0, label=I18N("seed")),
             gr.Slider(0, 90, 60, step=10, label=I18N("draw_share")),
         ]
     return fields

@@ -261,16 +261,18 @@ class Workshop:
             self._queue.append(_Job(bench, order, resume))
             self._lock.notify_all()
 
-    def stop(self, bench: Bench) -> None:
-        """Leave the queue, or end a training with the best so far."""
+    def stop(self, bench: Bench) -> bool:
+        """End a training with the best so far; or leave the queue, and return False."""
         with self._lock:
             job = self._find(bench)
-            if job and job in self._queue:
+            waits = bool(job and job in self._queue)
+            if job and waits:
                 self._queue.remove(job)
                 job.ended.set()
             elif job:
                 job.stopping = True
             self._lock.notify_all()
+        return not waits
 
     def state(self, bench: Bench) -> State:
         """How the training of a bench stands."""
