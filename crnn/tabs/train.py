@@ -306,7 +306,7 @@ def build(
                         back: Any = gr.Button(I18N("use_shipped"), min_width=160)
                         download: Any = gr.Button(I18N("download_checkpoint"), min_width=160)
                     _paragraph("train_again")
-                    packed = gr.DownloadButton(visible="hidden")  # holds the file; DOWNLOAD_JS fetches it
+                    packed = gr.DownloadButton(elem_id="packed")  # not shown; holds the file; DOWNLOAD_JS fetches it
                     with gr.Accordion(I18N("hub"), open=False):
                         repo: Any = gr.Textbox(label=I18N("hub_repo"), max_length=200)
                         secret: Any = gr.Textbox(label=I18N("hub_token"), type="password", max_length=200)

@@ -134,12 +134,13 @@ def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
         clipboard: bool = False,
         address: str = app.address,
     ) -> Page:
-        page = browser.new_page(
+        context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
             locale=language,
             permissions=["camera", *(["clipboard-read", "clipboard-write"] if clipboard else [])],
         )
+        page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
         pages.append(page)
         page.on("request", note)
@@ -150,7 +151,7 @@ def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
 
     yield open_as
     for page in pages:
-        page.close()
+        page.context.close()
     assert not foreign
 
 

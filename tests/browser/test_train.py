@@ -145,6 +145,7 @@ def test_from_the_upload_to_the_read_tab(
         button(page, "download_checkpoint").click()
     with zipfile.ZipFile(download.value.path()) as packed:
         packed.extractall(tmp_path / "unpacked")
+    expect(page.locator("#packed")).to_be_hidden()
     assert Recognizer.from_pretrained(tmp_path / "unpacked").read(upload.path).text
 
     button(page, "use_in_read").click()
@@ -252,6 +253,38 @@ def test_what_is_brought_before_the_server_knows_the_visitor_stays(
     expect(page.locator("#report figure")).to_have_count(12)
     button(page, "stop").click()
     expect(page.locator("#learnt h2")).to_be_visible()
+
+
+def test_another_window_can_stop_it_and_the_queue_can_be_left(
+    open_page: Callable[..., Page], serve_stand_in: Callable[[], str], archive: Path
+) -> None:
+    address = serve_stand_in()
+    page = open_page(address=address)
+    stale = page.context.new_page()
+    stale.goto(address)
+    for window in (stale, page):
+        to(window, "tab_train")
+        expect(button(window, "train")).to_be_visible()
+    upload_pictures(page, archive)
+    expect(page.locator("#report figure")).to_have_count(12)
+    button(page, "train").click()
+    expect(button(page, "stop")).to_be_focused()
+
+    waiting = open_page(address=address)  # of another visitor
+    to(waiting, "tab_train")
+    upload_pictures(waiting, archive)
+    expect(waiting.locator("#report figure")).to_have_count(12)
+    button(waiting, "train").click()
+    expect(live(waiting, "train")).to_have_text(TEXT["waiting_place"].format(1))
+    button(waiting, "stop").click()
+    expect(live(waiting, "train", "alert")).to_have_text(TEXT["left_queue"])
+    expect(button(waiting, "train")).to_be_focused()
+
+    button(stale, "train").click()
+    expect(live(stale, "train", "alert")).to_have_text(TEXT["busy"])
+    button(stale, "stop").click()
+    expect(page.locator("#learnt h2")).to_be_visible()
+    expect(page.locator("#learnt")).to_contain_text(TEXT["train_again"])
 
 
 @pytest.mark.parametrize("language", [language for language in TEXTS if language != "en"])
