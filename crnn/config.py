@@ -15,7 +15,8 @@ class CRNNConfig(PreTrainedConfig):
     Args:
         charset: the characters that can be read; character ``i`` is class ``i + 1``, class 0 is the CTC blank.
         height: height in px that every picture is scaled to; a multiple of 8, the backbone's vertical stride.
-        channels: channels after the stem and after each of the three residual stages.
+        channels: channels after the stem and after each of the residual stages; multiples of 8, or training can hang
+            on a CPU without AVX-512 (oneDNN's convolutions).
         blocks: residual blocks in each stage.
         attention_heads: heads of the attention; each can look at another part of a glyph.
         attention_reach: how many frames to the left and to the right a frame may look.

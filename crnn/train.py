@@ -32,7 +32,7 @@ WARM_UP = 0.03  # share of the time budget
 EMA_DECAY = 0.999  # the weights are averaged over about the last thousand steps; over fewer at first
 CHECKPOINT_MINUTES = 4.0
 EVALUATION_PICTURES = 400
-CALIBRATION_PICTURES = 40  # of each style
+CALIBRATION_PICTURES = 200  # of each style
 EVALUATION_SEED = 1_000_003  # no training seed comes near
 
 

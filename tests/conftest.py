@@ -31,7 +31,7 @@ def train_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def tiny_config() -> CRNNConfig:
     """A network of a few thousand parameters that knows digits and two letters in both cases."""
-    return CRNNConfig(charset="0123456789abAB", channels=(4, 4, 8, 8, 16), attention_heads=2, lstm_size=8)
+    return CRNNConfig(charset="0123456789abAB", channels=(8, 8, 8, 8, 16), attention_heads=2, lstm_size=8)
 
 
 @pytest.fixture(scope="session")

@@ -55,8 +55,9 @@ class Killed(Exception):
 def test_killed_and_resumed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_MINUTES", 1 / 60)
     monkeypatch.setattr(training, "EVALUATION_PICTURES", 16)
+    monkeypatch.setattr(training, "CALIBRATION_PICTURES", 4)
     monkeypatch.setattr(training, "BATCH_SIZE", 8)
-    tiny = CRNNConfig(channels=(4, 4, 8, 8, 16), lstm_size=8)
+    tiny = CRNNConfig(channels=(8, 8, 8, 8, 16), lstm_size=8)
     save = Budget.on_save
 
     def save_and_die(self: Budget, *args: Any, **kwargs: Any) -> None:
