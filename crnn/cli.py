@@ -97,11 +97,10 @@ def draw(arguments: argparse.Namespace) -> int:
     from PIL import Image
 
     from crnn import synth
-    from crnn.fonts import find_fonts
 
     for style in arguments.style or ():
         synth.style_named(style)  # before anything is written
-    find_fonts()
+    synth.draw(np.random.default_rng(0))  # where there is no font, it is said before, too
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if any(arguments.folder.iterdir()):
         raise ValueError(f"{arguments.folder} holds files already; give a new folder, or an empty one.")

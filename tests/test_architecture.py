@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "metrics": ("decode",),
     "evaluate": ("charset", "data", "decode", "intake", "metrics", "recognizer", "styles", "synth"),
     "sheet": ("metrics", "recognizer", "styles", "synth"),
-    "train": ("charset", "config", "data", "evaluate", "fonts", "metrics", "model", "recognizer"),
+    "train": ("charset", "config", "data", "decode", "evaluate", "fonts", "metrics", "model", "recognizer"),
     "watch": ("data", "decode", "image", "intake", "metrics", "model", "recognizer", "train"),
     "finetune": (
         "charset", "config", "data", "decode", "fonts", "image", "intake", "likeness", "metrics", "model", "splice",
