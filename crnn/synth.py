@@ -245,7 +245,8 @@ def _set_boxes(patches: list[_Patch], centred: bool) -> list[float]:
         patch.x = -round(left)
         if centred:
             patch.y = -round(middle / 2)
-    return list((high - low)[:, 0].tolist())
+    widths: list[float] = (high - low)[:, 0].tolist()
+    return widths
 
 
 @lru_cache(maxsize=20_000)
@@ -444,12 +445,13 @@ def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
     tried = rng.uniform(0, 256, (20 + 5 * count, 3))
     if rng.random() < 0.35:  # black and greys
         tried[:] = tried[:, :1] * (rng.random((len(tried), 1)) < 0.5)
-    told = (ink for ink in tried.tolist() if _apart(ink, base.tolist()))
-    return base, np.array(list(islice(told, count)) or [255.0 - base])
+    paper = base.tolist()
+    inks = list(islice((ink for ink in tried.tolist() if _can_be_told(ink, paper)), count))
+    return base, np.array(inks or [255.0 - base])
 
 
-def _apart(ink: list[float], base: list[float]) -> bool:
-    red, green, blue = (abs(one - other) for one, other in zip(ink, base, strict=True))
+def _can_be_told(ink: list[float], paper: list[float]) -> bool:
+    red, green, blue = (abs(one - other) for one, other in zip(ink, paper, strict=True))
     return 0.299 * red + 0.587 * green + 0.114 * blue > 80 or max(red, green, blue) > 150  # luminance, or any channel
 
 

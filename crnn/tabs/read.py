@@ -135,12 +135,12 @@ class Desk:
         """readers: who reads for whom. shelf: keeps each session's last read."""
         self.readers = readers
         self.shelf = shelf
-        self._turns: dict[str, int] = {}  # of each session how many reads were begun
+        self._turns: dict[str, object] = {}  # what stands for each session's latest read
 
-    def begin(self, visitor: Visitor) -> int:
-        """Forget the session's last read, whatever becomes of the next one; returns the number of that."""
+    def begin(self, visitor: Visitor) -> object:
+        """Forget the session's last read, whatever becomes of the next one; returns what stands for that."""
         self.shelf.drop(visitor.session)
-        turn = self._turns[visitor.session] = self._turns.get(visitor.session, 0) + 1
+        turn = self._turns[visitor.session] = object()
         return turn
 
     def leave(self, session: str) -> None:
@@ -170,7 +170,7 @@ class Desk:
         look = recognizer.look(picture)
         reading = recognizer.decode(look, **wishes.constraints(texts))
         kept = Kept(picture, recognizer, reader is not self.readers.shipped, look, reading)
-        if self._turns.get(visitor.session) == turn:  # else a later picture is being read, or has been
+        if self._turns.get(visitor.session) is turn:  # else a later picture is being read, or has been
             yield from self._present(visitor, kept, wishes)
 
     @explained
@@ -259,7 +259,7 @@ def cropped(picture: Picture, crop: Sequence[float | None], texts: Texts) -> Pic
     An edge of None, of a field that was emptied to type another, crops nothing. Raises PageError where nothing is left.
     """
     rows, columns = picture.shape[:2]
-    edges = [whole if edge is None else min(max(edge, 0), 100) for edge, whole in zip(crop, WHOLE, strict=True)]
+    edges = [outer if edge is None else min(max(edge, 0), 100) for edge, outer in zip(crop, WHOLE, strict=True)]
     left, top, right, bottom = (
         round(edge / 100 * side) for edge, side in zip(edges, (columns, rows, columns, rows), strict=True)
     )
@@ -400,7 +400,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         yield from desk.read(Visitor.of(request), brought(value), Wishes(*fields[len(crop) :]), fields[: len(crop)])
 
     def on_expect(request: gr.Request, value: Any, *fields: Any) -> Iterator[Any]:
-        visitor = Visitor.of(request)
+        visitor, value = Visitor.of(request), brought(value)
         if value is None:
             yield gr.skip()
         elif desk.shelf.get(visitor.session) is None and Path(value["path"]).is_file():
