@@ -125,7 +125,7 @@ def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTun
                 raise ValueError(f"{output} holds {name} already, which would be replaced; give another folder.")
         journal.forget()  # a training that came to nothing
     output.mkdir(parents=True, exist_ok=True)
-    journal.unask()
+    journal.clear_stop()
     logging.disable_progress_bar()
     try:
         return _fine_tune(folders, output, wishes, journal)
@@ -189,7 +189,7 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
         figures = {"before": scores(held_out, before), "after": scores(held_out, after)}
         card = _card(wishes, len(training), len(held_out), clock, figures)
         (output / "README.md").write_text(card, encoding="utf-8")
-        journal.unask()
+        journal.clear_stop()
         for interim in output.glob("checkpoint-*"):  # nothing is left to resume
             shutil.rmtree(interim)
         journal.write(

@@ -109,15 +109,14 @@ def _read_file(path: Path) -> bytes:
         raise PictureError(f"{path} is a folder, not a picture; give the pictures in it.")
     try:
         size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise PictureError(f"{path} has {size // 10**6} MB, more than {MAX_BYTES // 10**6}; give a picture.")
-        return path.read_bytes()
-    except PictureError:
-        raise
+        data = path.read_bytes() if size <= MAX_BYTES else b""
     except FileNotFoundError:
         raise PictureError(f"There is no file {path}; check the name.") from None
     except (OSError, ValueError) as error:
         raise PictureError(f"{path} can't be opened ({error}); check the name and its permissions.") from None
+    if size > MAX_BYTES:
+        raise PictureError(f"{path} has {size // 10**6} MB, more than {MAX_BYTES // 10**6}; give a picture.")
+    return data
 
 
 def _read_stream(stream: BinaryIO) -> bytes:

@@ -69,7 +69,7 @@ class Journal:
         if self.first:
             self.path.unlink(missing_ok=True)
 
-    def unask(self) -> None:
+    def clear_stop(self) -> None:
         """Remove a wish to stop."""
         if self.first:
             self.stop.unlink(missing_ok=True)
