@@ -34,6 +34,7 @@ Beams = dict[tuple[int, ...], list[float]]  # prefix: log P of its paths, of tho
 UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
 LEADERS = 3  # beam that finds the most probable text and the next one, and what other views add
 SMALLEST = 1e-290  # a sum of products of doubles below this may have lost digits
+NOTHING = -1  # the class, after all others, of which no frame has anything: paths start from there
 TOGETHER = 32  # pictures in one CTC forward pass: more would be no quicker, and take memory
 CANDIDATES = 6  # characters compared at each position of a text, the one read among them
 
@@ -202,24 +203,23 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
     if [class_id for class_id, _ in plain] == list(ids):  # no path of any text is better
         return [frames for _, frames in plain]
     states, skip = (one[:, 0, 0] for one in _lattice([[ids]]))
-    emitted = scores[:, states]  # (T, S)
-    ways = np.full(len(states), -np.inf)
-    ways[:2] = emitted[0, :2]
+    emitted = np.pad(scores, ((0, 0), (0, 1)), constant_values=-np.inf)[:, states]  # (T, S)
+    ways = np.where(states == NOTHING, 0.0, -np.inf)
     moves = np.zeros(emitted.shape, dtype=int)  # how many states back the best path came from
     options = np.full((3, len(ways)), -np.inf)
-    for time in range(1, len(emitted)):
+    for time, frame in enumerate(emitted):
         options[0], options[1, 1:] = ways, ways[:-1]
         options[2, 2:] = np.where(skip[2:], ways[:-2], -np.inf)
         moves[time] = options.argmax(axis=0)
-        ways = options.max(axis=0) + emitted[time]
-    state = int(ways[-2:].argmax()) + max(0, len(ways) - 2)
-    path = [state]
-    for time in range(len(emitted) - 1, 0, -1):
-        state -= int(moves[time, state])
+        ways = options.max(axis=0) + frame
+    state = len(ways) - 2 + int(ways[-2:].argmax())
+    path = []
+    for back in moves[::-1].tolist():
         path.append(state)
+        state -= back[state]
     path.reverse()
     runs = {state: list(run) for state, run in groupby(range(len(path)), key=path.__getitem__)}
-    return [(runs[state][0], runs[state][-1] + 1) for state in range(1, 2 * len(ids), 2)]
+    return [(runs[state][0], runs[state][-1] + 1) for state in range(2, 2 * len(ids) + 1, 2)]
 
 
 def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
@@ -467,18 +467,21 @@ def _length_scores(probabilities: Floats, longest: int) -> Floats:
 
 
 def _lattice(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Each text with blanks around its characters, (S, P, N), and where a path may skip the blank before a state.
+    """The states of each text, (S, P, N), and where a path may skip the one before.
 
-    S = 2 * longest + 1; shorter texts are filled up with blanks. `texts` are N of each of P pictures.
+    They are its characters with blanks around, after `NOTHING`, so that all texts end with the last state: S = 2 *
+    longest + 2. `texts` are N of each of P pictures.
     """
     longest = max(len(text) for own in texts for text in own)
-    states = np.full((2 * longest + 1, len(texts), len(texts[0])), BLANK)
-    for picture, own in enumerate(texts):
-        for number, text in enumerate(own):
-            states[1 : 2 * len(text) : 2, picture, number] = text
-    skip = np.zeros(states.shape, dtype=bool)
-    skip[1:2] = True
-    skip[3::2] = states[3::2] != states[1:-2:2]
+    columns = []
+    for text in chain.from_iterable(texts):
+        column = [NOTHING] * (2 * (longest - len(text)) + 1)
+        for class_id in text:
+            column += (BLANK, class_id)
+        columns.append([*column, BLANK])
+    states = np.array(np.array(columns).T, order="C").reshape(2 * longest + 2, len(texts), -1)
+    skip = states != BLANK
+    skip[2:] &= states[2:] != states[:-2]
     return states, skip
 
 
@@ -503,38 +506,26 @@ def _text_scores(pictures: Sequence[Sequence[Floats]], texts: Sequence[Sequence[
     """
     states, skip = _lattice(texts)  # (S, P, N)
     views = [view for own in pictures for view in own]
-    filled = np.full((max(map(len, views)), views[0].shape[1], len(views)), -np.inf)
-    filled[:, BLANK] = 0.0
+    logs = np.full((max(map(len, views)), views[0].shape[1] + 1, len(views)), -np.inf)  # the last class is NOTHING
+    logs[:, BLANK] = 0.0
     for number, view in enumerate(views):
-        filled[: len(view), :, number] = view
-    logs: Floats = filled.reshape(*filled.shape[:2], len(pictures), -1)  # (T, C, P, V)
-    best = logs.max(axis=1, keepdims=True)
-    picture, text = np.indices(states.shape[1:])
-    lengths = np.array([[len(text) for text in own] for own in texts])
-    ends = np.stack([2 * lengths + 1, 2 * lengths + 2])  # rows of the last character, of the closing blank
-    may_skip = np.repeat(skip, len(pictures[0]), axis=2).reshape(len(skip), -1)
-
-    def ended(ways: Floats) -> Floats:
-        return ways.reshape(len(ways), *states.shape[1:], -1)[ends, picture, text]  # (2, P, N, V)
+        logs[: len(view), :NOTHING, number] = view
+    picture, per_picture = np.arange(len(pictures))[:, None], len(pictures[0])
 
     def emitted(frames: Floats) -> Floats:
-        return frames[:, states, picture].reshape(len(frames), len(states), -1)  # (T, S, P * N * V)
+        each = frames.reshape(*frames.shape[:2], len(pictures), per_picture)[:, states, picture]  # (T, S, P, N, V)
+        return each.reshape(*each.shape[:2], -1)
 
-    total = ended(_forward(emitted(np.exp(logs - best)), may_skip)).sum(axis=0)  # P over P of the best path
-    if total.min() > SMALLEST:
-        scores = np.log(total) + best.sum(axis=0)[0, :, None]
-    else:
-        scores = np.logaddexp.reduce(ended(_forward_in_logs(emitted(logs), may_skip)), axis=0)
-    return np.asarray(scores.transpose(0, 2, 1))
+    starts, may_skip = (np.repeat(one, per_picture, axis=2).reshape(len(one), -1) for one in (states == NOTHING, skip))
+    total = _forward(emitted(np.exp(logs)), starts, may_skip)
+    scores = np.log(total) if total.min() > SMALLEST else _forward_in_logs(emitted(logs), starts, may_skip)
+    return scores.reshape(*states.shape[1:], per_picture).transpose(0, 2, 1)
 
 
-def _forward(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
-    """P of all paths that end in each state, (S + 2, N), of what each frame gives, (T, S, N).
-
-    The first two rows are no states; the second is where paths start from.
-    """
-    ways = np.zeros((len(skip) + 2, skip.shape[1]))
-    ways[1] = 1.0
+def _forward(emitted: Floats, starts: NDArray[np.bool_], skip: NDArray[np.bool_]) -> Floats:
+    """P of all paths from one of `starts` (S, N) to one of the last two states, (N,), of what frames give, (T, S, N)."""
+    ways = np.zeros((len(starts) + 2, starts.shape[1]))
+    ways[2:] = starts
     two_before, before, here = ways[:-2], ways[1:-1], ways[2:]
     may_skip, moved = skip.astype(float), np.empty_like(here)
     for frame in emitted:
@@ -542,20 +533,20 @@ def _forward(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
         moved += before
         here += moved
         here *= frame
-        before[0] = 0.0
-    return ways
+    total: Floats = ways[-2] + ways[-1]
+    return total
 
 
-def _forward_in_logs(emitted: Floats, skip: NDArray[np.bool_]) -> Floats:
+def _forward_in_logs(emitted: Floats, starts: NDArray[np.bool_], skip: NDArray[np.bool_]) -> Floats:
     """As `_forward`, with logarithms in and out: slower, and right where doubles are too coarse."""
-    ways = np.full((len(skip) + 2, skip.shape[1]), -np.inf)
-    ways[1] = 0.0
+    ways = np.full((len(starts) + 2, starts.shape[1]), -np.inf)
+    ways[2:] = np.where(starts, 0.0, -np.inf)
     no_skip = np.where(skip, 0.0, -np.inf)
     for frame in emitted:
         moved = np.logaddexp(ways[1:-1], ways[:-2] + no_skip)
         ways[2:] = np.logaddexp(ways[2:], moved) + frame
-        ways[1] = -np.inf
-    return ways
+    total: Floats = np.logaddexp(ways[-2], ways[-1])
+    return total
 
 
 def _characters(

@@ -12,9 +12,10 @@ import os
 import platform
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -35,7 +36,8 @@ FLOAT32, BFLOAT16 = "f32", "bf16"  # as OpenVINO names them
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
 EIGHT_BITS = (2, 3)  # stages that hold more than half of all multiplications, and whose rounding does least
 EXACT: tuple[str, Sequence[int]] = FLOAT32, ()
-AHEAD = 8  # pictures that wait for a core or are computed, for each core
+AHEAD = 8  # calls that wait for a core or are computed, for each core
+TOGETHER = 4  # pictures of one width in one call in float32, since the LSTM's weights are too large for a core's cache
 SPREAD = 6  # standard deviations above its mean that a channel is expected to reach
 TINY = 1e-12  # a kernel of zeros has steps, too
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
@@ -68,19 +70,20 @@ class Engine:
         self._weights = weights
         quickest = precision(ov.Core())
         self.rounds = quickest != EXACT
+        self._bfloat16 = quickest[0] == BFLOAT16
         self._quick = self._compile(*quickest)
         self._compiling = Lock()
 
     @cached_property
-    def _exact(self) -> ov.CompiledModel:
+    def _exact(self) -> _Compiled:
         return self._compile(*EXACT) if self.rounds else self._quick
 
-    def _compile(self, numbers: str, eight_bits: Sequence[int]) -> ov.CompiledModel:
+    def _compile(self, numbers: str, eight_bits: Sequence[int]) -> _Compiled:
         """The network in numbers of this precision, and in 8 bits in these stages, once for each core."""
         model = network(self.config, self._weights, eight_bits)
         options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
         # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
-        return ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams})
+        return _Compiled(ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams}))
 
     @classmethod
     def from_folder(cls, folder: Path) -> Engine:
@@ -100,22 +103,48 @@ class Engine:
             compiled = self._exact if exact else self._quick
         seen: list[tuple[Array, Array]] = []
         running: deque[ov.InferRequest] = deque()
-        for picture in prepared:  # handed over ahead, so that no core waits for Python
+        for pictures in self._together(prepared):  # handed over ahead, so that no core waits for Python
             if len(running) < self.streams * AHEAD:
-                request = compiled.create_infer_request()
+                request = compiled.request()
             else:
                 request = running.popleft()
-                seen.append(_seen(request))
-            request.start_async({0: picture[None]}, share_inputs=True)
+                seen += _seen(request)
+            request.start_async({0: pictures}, share_inputs=True)
             running.append(request)
-        return seen + [_seen(request) for request in running]
+        for request in running:
+            seen += _seen(request)
+        compiled.idle.extend(running)
+        return seen
+
+    def _together(self, prepared: Sequence[Array]) -> Iterator[Array]:
+        """The pictures (N, 3, H, W) of each call, in order: one, or several of one width where no core stays idle."""
+        most = TOGETHER if not self._bfloat16 and len(prepared) >= 2 * TOGETHER * self.streams else 1
+        for _, same in groupby(prepared, key=lambda picture: picture.shape[2]):
+            some = list(same)
+            whole = len(some) // most * most
+            yield from (np.stack(some[start : start + most]) for start in range(0, whole, most))
+            yield from (picture[None] for picture in some[whole:])
 
 
-def _seen(request: ov.InferRequest) -> tuple[Array, Array]:
-    """Log-probabilities (T, C) and attention (T, h, T) of one picture, as soon as they are there."""
+class _Compiled:
+    """A compiled network, and requests to it that wait to be used again: a new one takes a while."""
+
+    def __init__(self, model: ov.CompiledModel) -> None:
+        self.model = model
+        self.idle: deque[ov.InferRequest] = deque()
+
+    def request(self) -> ov.InferRequest:
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return self.model.create_infer_request()
+
+
+def _seen(request: ov.InferRequest) -> list[tuple[Array, Array]]:
+    """Log-probabilities (T, C) and attention (T, h, T) of the pictures of a call, as soon as they are there."""
     request.wait()
-    log_probs, attention = (np.array(request.get_output_tensor(number).data[0]) for number in range(2))
-    return log_probs, attention
+    log_probs, attention = (np.array(request.get_output_tensor(number).data) for number in range(2))
+    return list(zip(log_probs, attention, strict=True))
 
 
 def precision(core: ov.Core) -> tuple[str, Sequence[int]]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -339,8 +339,9 @@ class Recognizer:
         posterior = np.zeros((len(reading.characters), frames), np.float32)
         for row, character in zip(posterior, reading.characters, strict=True):
             start, end = character.frames
-            classes = self._cases[character.text.lower()]
-            row[start:end] = probabilities[start:end, classes].sum(axis=1) + 1e-9  # never all zero
+            row[start:end] = 1e-9  # never all zero
+            for class_id in self._cases[character.text.lower()]:
+                row[start:end] += probabilities[start:end, class_id]
         posterior /= posterior.sum(axis=1, keepdims=True)
         focuses = (posterior @ look.attention.reshape(frames, -1)).reshape(len(posterior), -1, frames)
         focuses /= focuses.sum(axis=(1, 2), keepdims=True)
@@ -365,15 +366,16 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
         geometry: of the picture.
     """
     if len(centres) == 1:
-        sides = _extents(focuses.sum(axis=1))
+        sides = _extents(focuses.sum(axis=1)).tolist()
     else:
-        midway = (centres[1:] + centres[:-1]) / 2
-        edges = [2 * centres[0] - midway[0], *midway, 2 * centres[-1] - midway[-1]]
-        sides = np.stack([edges[:-1], edges[1:]], axis=1)
-    sides = np.clip(geometry.frame_to_x(1) * sides, 0.0, geometry.width)
-    ends = geometry.height / focuses.shape[1] * _extents(focuses.sum(axis=2))
+        middles = centres.tolist()
+        edges = [(one + other) / 2 for one, other in pairwise(middles)]
+        edges = [2 * middles[0] - edges[0], *edges, 2 * middles[-1] - edges[-1]]
+        sides = list(pairwise(edges))
+    across, upright = geometry.frame_to_x(1), geometry.height / focuses.shape[1]
     return [
-        (left, top, right, bottom) for (left, right), (top, bottom) in zip(sides.tolist(), ends.tolist(), strict=True)
+        (max(across * left, 0.0), upright * top, min(across * right, float(geometry.width)), upright * bottom)
+        for (left, right), (top, bottom) in zip(sides, _extents(focuses.sum(axis=2)).tolist(), strict=True)
     ]
 
 
