@@ -348,10 +348,11 @@ def _prefixes(scores: Floats, beam: int, length: tuple[int, int] | None, letters
         if not count and not length:  # no letter is likely: none of the prefixes changes
             beams = grown
             continue
-        rows: dict[int, list[float]] = defaultdict(list)  # scores of prefixes that compete for places
-        for prefix, (either, _, _) in grown.items():
-            rows[len(prefix) if length else 0].append(either)
-        least = {row: sorted(row_scores)[-beam] for row, row_scores in rows.items() if len(row_scores) >= beam}
+        least = {  # of the scores that have a place so far
+            row: sorted(ends[0] for ends in some.values())[-beam]
+            for row, some in _competing(grown, length).items()
+            if len(some) >= beam
+        }
         for prefix, (either, blank, _) in beams.items():
             if len(prefix) == longest:
                 continue
@@ -369,20 +370,22 @@ def _prefixes(scores: Floats, beam: int, length: tuple[int, int] | None, letters
                 else:
                     grown[longer] = [score, -math.inf, score]
         left = len(scores) - 1 - time
-        beams = _best_beams(grown, beam, shortest - left, by_length=length is not None)
+        beams = {}
+        for row, some in _competing(grown, length).items():
+            if not length or row >= shortest - left:
+                best = sorted(some.items(), key=itemgetter(1), reverse=True)[:beam]
+                beams.update(pair for pair in best if pair[1][0] > -math.inf)
     return list(beams)
 
 
-def _best_beams(grown: Beams, beam: int, shortest: int, by_length: bool) -> Beams:
-    """The `beam` best of the prefixes, or of those of each length: else the probable lengths would crowd others out."""
-    kept: Beams = {}
-    places: dict[int, int] = defaultdict(lambda: beam)
-    for prefix, ends in sorted(grown.items(), key=itemgetter(1), reverse=True):
-        row = len(prefix) if by_length else 0
-        if places[row] and ends[0] > -math.inf and len(prefix) >= shortest:
-            places[row] -= 1
-            kept[prefix] = ends
-    return kept
+def _competing(grown: Beams, length: tuple[int, int] | None) -> dict[int, Beams]:
+    """The prefixes that compete for places: with a `length` those of each length, lest the probable crowd out all."""
+    if not length:
+        return {0: grown}
+    rows: dict[int, Beams] = defaultdict(dict)
+    for prefix, ends in grown.items():
+        rows[len(prefix)][prefix] = ends
+    return rows
 
 
 def _log_add(first: float, second: float) -> float:
@@ -523,7 +526,7 @@ def _text_scores(pictures: Sequence[Sequence[Floats]], texts: Sequence[Sequence[
 
 
 def _forward(emitted: Floats, starts: NDArray[np.bool_], skip: NDArray[np.bool_]) -> Floats:
-    """P of all paths from one of `starts` (S, N) to one of the last two states, (N,), of what frames give, (T, S, N)."""
+    """P of all paths from one of `starts` (S, N) to one of the last two, (N,), of what frames give, (T, S, N)."""
     ways = np.zeros((len(starts) + 2, starts.shape[1]))
     ways[2:] = starts
     two_before, before, here = ways[:-2], ways[1:-1], ways[2:]
