@@ -1,5 +1,5 @@
 """How fast everything is, side by side with the peers that are installed: ddddocr, RapidOCR's line recogniser, and for
-training docTR's CRNN.
+training docTR's CRNN, for drawing the package captcha.
 
 Every figure is taken in a process of its own, bound to so many cores (where the system can do that), all on the same
 pictures. Machines differ and are noisy: what counts are the ratios of one run.
@@ -42,7 +42,7 @@ TRAINED, STEPS = 64, 24  # pictures a training step; steps to time
 STARTS = 3  # of each process that is timed from its start
 PATIENCE_S = 120
 
-OURS, PEERS, TRAINER = "crnn", ("ddddocr", "rapidocr"), "doctr"
+OURS, PEERS, TRAINER, DRAWER = "crnn", ("ddddocr", "rapidocr"), "doctr", "captcha"
 READ = {
     "ddddocr": "import ddddocr; print(ddddocr.DdddOcr(show_ad=False).classification(open({0!r}, 'rb').read()))",
     "rapidocr": "from rapidocr import RapidOCR;"
@@ -95,7 +95,8 @@ def bench(pictures: int = PICTURES, mixed: int = MIXED) -> Iterator[Figure]:
             f"read, {width} px wide, 1 core", OURS, apart(1, _latency, "crnn greedy", 20, width, ["plain"]), "ms"
         )
     yield Figure("overlays of 5 characters, 1 core", OURS, apart(1, _overlays), "ms")
-    yield Figure(f"draw {DRAWN_PX} px high, 1 core", OURS, apart(1, _drawn), "pictures/s")
+    for who in (OURS, *filter(find_spec, [DRAWER])):
+        yield Figure(f"draw {DRAWN_PX} px high, 1 core", who, apart(1, _drawn, who), "pictures/s")
     peak = apart(2, _matrix_peak)
     yield Figure("bf16 matrix products, 2 cores", "torch", peak / 1e9, "G multiply-adds/s")
     rate = apart(2, _training, OURS, True)
@@ -326,15 +327,21 @@ def _overlays() -> float:
     return 1e3 * median(_timed(overlay, picture, reading) for _ in range(10 * ROUNDS))
 
 
-def _drawn() -> float:
-    """Pictures of all families drawn a second, once the letters and digits of all fonts are known."""
-    from crnn.synth import draw
+def _drawn(who: str) -> float:
+    """Pictures drawn a second; ours of all families, once the letters and digits of all fonts are known."""
+    from crnn.synth import draw, random_text
 
-    for font, character in product(fonts.find_fonts(), fonts.PROBE):
-        fonts.glyph(font, character)
     rng = np.random.default_rng(0)
-    work = lambda: [draw(rng, height=DRAWN_PX) for _ in range(DRAWN)]  # noqa: E731
-    work()
+    if who == DRAWER:
+        from captcha.image import ImageCaptcha
+
+        peer = ImageCaptcha(round(WIDTH_PX * DRAWN_PX / HEIGHT_PX), DRAWN_PX)
+        work: Callable[[], Any] = lambda: [peer.generate_image(random_text(rng)) for _ in range(DRAWN)]  # noqa: E731
+    else:
+        for font, character in product(fonts.find_fonts(), fonts.PROBE):
+            fonts.glyph(font, character)
+        work = lambda: [draw(rng, height=DRAWN_PX) for _ in range(DRAWN)]  # noqa: E731
+        work()
     return DRAWN / _timed(work)
 
 

@@ -7,10 +7,10 @@ generators as ranges and probabilities; most pictures are of one family, some mi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from itertools import islice
-from math import ceil, cos, floor, pi, sin
+from math import ceil, cos, floor, radians, sin
 from typing import TypeVar
 
 import cv2
@@ -25,8 +25,8 @@ from crnn.styles import ALPHABETS, MIX_SHARE, SHARES, STYLES, WORD_SHARE, Odds, 
 USUAL = 2  # the power of a random share that picks a font: half of the draws are of the most usual quarter
 CELL_SHARE = 0.25  # of lines stand in cells of equal width, so that an I or J is far from its neighbours
 CUT_OFF_SHARE = 0.12  # of lines begin or end a little outside of the picture; of lines stand so too high or too low
+SYLLABLE = ("bcdfghklmnprstvwz", "aeiou")
 PROPERTIES = tuple(field.name for field in fields(Style))
-CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))  # of a glyph, from its middle
 
 Array = np.ndarray
 Name = TypeVar("Name")
@@ -70,20 +70,20 @@ def draw(
     Raises:
         ValueError: the style is unknown.
     """
+    rng = effects.Dice(rng)
     name, chosen = _choose_style(rng, style)
     said = text or random_text(rng)
-    height = height or int(rng.integers(*chosen.height, endpoint=True))
+    height = height or int(rng.integers(chosen.height[0], chosen.height[1] + 1))
     cap = height * rng.uniform(*chosen.cap)
     patches = _set_line(rng, chosen, said, cap, fonts or find_fonts())
-    corners = _corners(patches)
     if aspect is None:
-        aspect = max(1.6, (corners[-1, :, 0].max() + rng.uniform(0.3, 1.5) * cap) / height)
+        aspect = max(1.6, (patches[-1].box[2] + rng.uniform(0.3, 1.5) * cap) / height)
     width = round(height * aspect)
     if text is None:
-        count = _how_many_fit(corners, width, height)
-        said, patches, corners = said[:count], patches[:count], corners[:count]
+        count = _how_many_fit(patches, width, height)
+        said, patches = said[:count], patches[:count]
     coloured, condensed = rng.random() < chosen.mixed_colours, rng.random() < chosen.condensed
-    line = Line.compose(rng, patches, corners, (height, width), coloured, condensed)
+    line = Line.compose(rng, patches, (height, width), coloured, condensed)
     picture = _paint(rng, chosen, line, line.scale * cap, fonts or find_fonts())
     return Drawing(picture, said, line.boxes(), name)
 
@@ -91,12 +91,10 @@ def draw(
 def random_text(rng: Generator) -> str:
     """A code from one of ``ALPHABETS``, or a pronounceable word."""
     if rng.random() < WORD_SHARE:
-        pairs = rng.integers(0, (17, 5), (rng.integers(2, 5), 2))
-        word = "".join("bcdfghklmnprstvwz"[i] + "aeiou"[j] for i, j in pairs)
-        return (word, word.upper(), word.capitalize())[rng.integers(0, 3)][: rng.integers(3, 10)]
+        word = "".join(_one_of(rng, letters) for _ in range(rng.integers(2, 5)) for letters in SYLLABLE)
+        return _one_of(rng, (word, word.upper(), word.capitalize()))[: rng.integers(3, 10)]
     characters, shortest, longest = _pick(rng, ALPHABETS)
-    shares = rng.random(rng.integers(shortest, longest, endpoint=True))
-    return "".join(characters[int(share * len(characters))] for share in shares.tolist())
+    return "".join(_one_of(rng, characters) for _ in range(rng.integers(shortest, longest + 1)))
 
 
 def style_named(name: str) -> Style:
@@ -126,30 +124,37 @@ def _pick(rng: Generator, weights: dict[Name, float]) -> Name:
     return name  # rounding may leave a little
 
 
+def _one_of(rng: Generator, some: Sequence[Name]) -> Name:
+    return some[int(rng.integers(len(some)))]
+
+
 def _drawn(rng: Generator, odds: Odds) -> list[str]:
     return [name for name, odd in odds.items() if rng.random() < odd]
 
 
 @dataclass(eq=False)
 class _Patch:
-    """A glyph on its way: mask (h, w), its top left corner x, y, its ink's corners (4, 2) from there; in px."""
+    """A glyph on its way, in px: its mask (h, w), the top left corner of that, and the ink's corners from there.
+
+    Five glyphs a picture are too few for arrays: plain numbers take half the time.
+    """
 
     mask: Array
     x: int
     y: int
-    corners: Array
+    xs: list[float]
+    ys: list[float]
 
-
-def _corners(patches: list[_Patch]) -> Array:
-    """Where the ink's corners are: (n, 4, 2) float32."""
-    places = np.array([(patch.x, patch.y) for patch in patches], np.float32)
-    return np.array([patch.corners for patch in patches]) + places[:, None]
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the ink."""
+        return self.x + min(self.xs), self.y + min(self.ys), self.x + max(self.xs), self.y + max(self.ys)
 
 
 def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[Font, ...]) -> list[_Patch]:
     """The glyphs side by side from x = 0 on, baseline at y = 0."""
     lower = any(c.islower() for c in text)
-    some = [fonts[int(at * len(fonts))] for at in (rng.random(12) ** USUAL).tolist()]
+    some = [fonts[int(rng.random() ** USUAL * len(fonts))] for _ in range(12)]
     usable = [font for font in some if font.cased or not lower]
     usable = usable or [f for f in fonts if f.cased] or list(fonts)
     each = rng.random() < style.mixed_fonts
@@ -157,25 +162,25 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
     name = _pick(rng, style.faces)
     face = effects.FACES[name]
     if name in ("dotted", "bitmap") and rng.random() < 0.75:  # a font drawn in cells, else any shape cut into cells
-        rows, face, bitmaps = int(rng.integers(6, 10)), effects.solid, find_bitmap_fonts()
+        rows, face, bitmaps = rng.integers(6, 10), effects.solid, find_bitmap_fonts()
         if bitmaps and rng.random() < 0.6:
-            set_in = [(bitmaps[rng.integers(0, len(bitmaps))], character) for character in text]
+            set_in = [(_one_of(rng, bitmaps), character) for character in text]
             set_in = [(font if each else set_in[0][0], character) for font, character in set_in]
         glyphs = [pixel_glyph(font, character, rows, name == "dotted") for font, character in set_in]
     else:
         glyphs = [glyph(font, character) for font, character in set_in]
     touching = rng.random() < style.touching
-    uneven = len(text) if rng.random() < 0.5 else 1
-    gaps = rng.uniform(*style.gap, uneven) * cap * rng.uniform(0.6, 1.4, len(text))
-    if rng.random() < style.blanks:
-        gaps += (rng.random(len(text)) < 0.5) * rng.uniform(0.2, 0.8) * cap
+    even = rng.uniform(*style.gap) if rng.random() < 0.5 else None
+    blank = rng.uniform(0.2, 0.8) if rng.random() < style.blanks else 0.0
     patches, advances = _turn(rng, style, glyphs, cap)
     if rng.random() < style.boxed:
         advances = _set_boxes(patches, centred=rng.random() < 0.6)
     cell = max(advances) if rng.random() < CELL_SHARE else 0.0
     aligned = 0.5 if rng.random() < 0.5 else 0.0  # in the middle of a cell, or at its left
     before, pen = None, 0.0
-    for patch, advance, gap in zip(patches, advances, gaps.tolist(), strict=True):
+    for patch, advance in zip(patches, advances, strict=True):
+        gap = cap * (rng.uniform(*style.gap) if even is None else even) * rng.uniform(0.6, 1.4)
+        gap += cap * blank * (rng.random() < 0.5)
         patch.mask = face(rng, patch.mask, cap)
         patch.x += round(pen + aligned * max(0.0, cell - advance))
         if touching and before:
@@ -188,65 +193,60 @@ def _set_line(rng: Generator, style: Style, text: str, cap: float, fonts: tuple[
 
 def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> tuple[list[_Patch], list[float]]:
     """Each glyph scaled, turned, lifted and pulled at its corners, with the pen at 0; and its advance in px."""
-    n = len(glyphs)
     squeeze = rng.uniform(0.55, 1.25) if rng.random() < 0.35 else 1.0
     interpolation = cv2.INTER_NEAREST if rng.random() < 0.08 else cv2.INTER_LINEAR
-    scales = (rng.uniform(*style.scale, (n, 2)) * (squeeze * cap / CAP, cap / CAP)).tolist()  # across, upright
-    lifts = (rng.uniform(-style.lift, style.lift, n) * cap).tolist()
-    angles = (rng.uniform(-style.rotation, style.rotation, n) * (pi / 180)).tolist()
-    pulls = rng.uniform(-style.corners, style.corners, (n, 4, 2)).tolist() if style.corners else [None] * n
-    patches = [
-        _patch(one, one.mask if cap > CAP / 2 else _halved(one), interpolation, *how)
-        for one, *how in zip(glyphs, scales, lifts, angles, pulls, strict=True)
-    ]
-    return patches, [one.advance * across for one, (across, _) in zip(glyphs, scales, strict=True)]
+    patches, advances = [], []
+    for one in glyphs:
+        across, upright = (rng.uniform(*style.scale) * size * cap / CAP for size in (squeeze, 1.0))
+        lift, angle = cap * rng.uniform(-style.lift, style.lift), radians(rng.uniform(-style.rotation, style.rotation))
+        pull = [rng.uniform(-style.corners, style.corners) for _ in range(8)] if style.corners else []
+        mask = one.mask if cap > CAP / 2 else _halved(one)
+        patches.append(_patch(one, mask, interpolation, across, upright, lift, angle, pull))
+        advances.append(one.advance * across)
+    return patches, advances
 
 
 def _patch(
     bitmap: Glyph,
     mask: Array,
     interpolation: int,
-    scale: tuple[float, float],
+    across: float,
+    upright: float,
     lift: float,
     angle: float,
-    pull: list[tuple[float, float]] | None,
+    pull: list[float],
 ) -> _Patch:
-    """One glyph, turned about its middle, from its mask of any size.
-
-    Five glyphs a picture are too few for arrays: plain numbers take half the time.
-    """
-    height, width = bitmap.mask.shape[0] * scale[1], bitmap.mask.shape[1] * scale[0]
-    middle_x, middle_y = bitmap.left * scale[0] + width / 2, bitmap.top * scale[1] + height / 2 + lift
-    across_x, across_y = cos(angle) * width, sin(angle) * width  # along its upper edge
-    down_x, down_y = -sin(angle) * height, cos(angle) * height  # along its left edge
-    xs = [middle_x + i * across_x + j * down_x for i, j in CORNERS]
-    ys = [middle_y + i * across_y + j * down_y for i, j in CORNERS]
+    """One glyph, scaled and turned about its middle, its corners pulled apart, from its mask of any size."""
+    height, width = upright * bitmap.mask.shape[0], across * bitmap.mask.shape[1]
+    x, y = across * bitmap.left + width / 2, upright * bitmap.top + height / 2 + lift  # of its middle
+    right_x, right_y = cos(angle) * width / 2, sin(angle) * width / 2  # from there to the middle of its right edge
+    down_x, down_y = -sin(angle) * height / 2, cos(angle) * height / 2  # and of its lower edge
+    xs = [x - right_x - down_x, x + right_x - down_x, x + right_x + down_x, x - right_x + down_x]
+    ys = [y - right_y - down_y, y + right_y - down_y, y + right_y + down_y, y - right_y + down_y]
     if pull:
-        xs = [x + share * width for x, (share, _) in zip(xs, pull, strict=True)]
-        ys = [y + share * height for y, (_, share) in zip(ys, pull, strict=True)]
+        xs = [x + share * width for x, share in zip(xs, pull[:4], strict=True)]
+        ys = [y + share * height for y, share in zip(ys, pull[4:], strict=True)]
     left, top = floor(min(xs)) - 1, floor(min(ys)) - 1
     shape = ceil(max(xs)) + 1 - left, ceil(max(ys)) + 1 - top
-    corners = np.array([(x - left, y - top) for x, y in zip(xs, ys, strict=True)], np.float32)
+    xs, ys = [x - left for x in xs], [y - top for y in ys]
     h, w = mask.shape
     if pull:
         whole = np.array(((0, 0), (w, 0), (w, h), (0, h)), np.float32)
-        turned = cv2.warpPerspective(mask, cv2.getPerspectiveTransform(whole, corners), shape, flags=interpolation)
+        move = cv2.getPerspectiveTransform(whole, np.array((xs, ys), np.float32).T)
+        turned = cv2.warpPerspective(mask, move, shape, flags=interpolation)
     else:
-        step = np.array(((across_x / w, down_x / h, xs[0] - left), (across_y / w, down_y / h, ys[0] - top)))
-        turned = cv2.warpAffine(mask, step, shape, flags=interpolation)
-    return _Patch(turned, left, top, corners)
+        move = np.array(((2 * right_x / w, 2 * down_x / h, xs[0]), (2 * right_y / w, 2 * down_y / h, ys[0])))
+        turned = cv2.warpAffine(mask, move, shape, flags=interpolation)
+    return _Patch(turned, left, top, xs, ys)
 
 
 def _set_boxes(patches: list[_Patch], centred: bool) -> list[float]:
     """Put each glyph's ink with its left end at the pen, or centre it on the line, too. Returns the inks' widths."""
-    corners = np.array([patch.corners for patch in patches])
-    low, high = corners.min(axis=1), corners.max(axis=1)  # (n, 2)
-    for patch, left, middle in zip(patches, low[:, 0].tolist(), (low + high)[:, 1].tolist(), strict=True):
-        patch.x = -round(left)
+    for patch in patches:
+        patch.x = -round(min(patch.xs))
         if centred:
-            patch.y = -round(middle / 2)
-    widths: list[float] = (high - low)[:, 0].tolist()
-    return widths
+            patch.y = -round((min(patch.ys) + max(patch.ys)) / 2)
+    return [max(patch.xs) - min(patch.xs) for patch in patches]
 
 
 @lru_cache(maxsize=20_000)
@@ -271,17 +271,15 @@ def _distance_to_contact(left: _Patch, right: _Patch) -> float:
     return float((ends - starts)[both].max())
 
 
-def _how_many_fit(corners: Array, width: int, height: int) -> int:
-    """How many glyphs fit, of corners (n, 4, 2), without getting smaller than a quarter of the picture's height."""
-    count = len(corners)
-    left, right = corners[..., 0].min(axis=1), corners[..., 0].max(axis=1)
-    if right.max() - left.min() < 0.97 * width:
-        return count
-    fit = 0.97 * width / (np.maximum.accumulate(right) - np.minimum.accumulate(left))
-    tall = np.sort(np.ptp(corners[..., 1], axis=1))[count // 2]
-    while count > 1 and fit[count - 1] <= 1 and fit[count - 1] * tall <= 0.27 * height:
-        count -= 1
-    return count
+def _how_many_fit(patches: list[_Patch], width: int, height: int) -> int:
+    """How many glyphs fit without getting smaller than a quarter of the picture's height."""
+    lefts, tops, rights, bottoms = zip(*(patch.box for patch in patches), strict=True)
+    tall = sorted(bottom - top for bottom, top in zip(bottoms, tops, strict=True))[len(patches) // 2]
+    for count in range(len(patches), 1, -1):
+        fit = 0.97 * width / (max(rights[:count]) - min(lefts[:count]))
+        if fit > 1 or fit * tall > 0.27 * height:
+            return count
+    return 1
 
 
 @dataclass(eq=False)
@@ -291,7 +289,7 @@ class Line:
     Attributes:
         mask: (H, W) uint8, 255 for ink.
         owners: (H, W) uint8, which glyph the ink is of, counted from 1; None where all have one colour.
-        corners: (n, 4, 2) float32, the corners of each glyph in px.
+        corners: (n, 2, 4) float32, x and y of each glyph's corners in px.
         scale: how much lower the glyphs were made to fit.
     """
 
@@ -305,14 +303,14 @@ class Line:
         cls,
         rng: Generator,
         patches: list[_Patch],
-        corners: Array,
         shape: tuple[int, int],
         coloured: bool,
         condensed: bool,
     ) -> Line:
         """Scale or condense the glyphs where they don't fit into the picture, and place them at random within it."""
         height, width = shape
-        (low_x, low_y), (high_x, high_y) = corners.min(axis=(0, 1)).tolist(), corners.max(axis=(0, 1)).tolist()
+        lefts, tops, rights, bottoms = zip(*(patch.box for patch in patches), strict=True)
+        low_x, low_y, high_x, high_y = min(lefts), min(tops), max(rights), max(bottoms)
         across, upright = (min(0.97 * w / long, 1.0) for w, long in ((width, high_x - low_x), (height, high_y - low_y)))
         if not condensed or across < 0.4:
             across = upright = min(across, upright)
@@ -320,11 +318,13 @@ class Line:
             across = min(across, rng.uniform(0.45, 1.0))
         wide, high = ceil(width / across), ceil(height / upright)  # the room before all is scaled down at once
         slack_x, slack_y = wide - (high_x - low_x), high - (high_y - low_y)
-        share_x, share_y = np.minimum(np.maximum(rng.normal(0.5, 0.22, 2), 0), 1).tolist()
-        x, y = share_x * slack_x, share_y * slack_y
+        x, y = (
+            min(max(share, 0.0), 1.0) * slack
+            for share, slack in zip(rng.normal(0.5, 0.22, 2).tolist(), (slack_x, slack_y), strict=True)
+        )
         if rng.random() < CUT_OFF_SHARE:
             side = int(rng.random() < 0.5)
-            x = side * slack_x + (side - 0.5) * rng.uniform(0, 0.5) * float(np.ptp(corners[-side, :, 0]))
+            x = side * slack_x + (side - 0.5) * rng.uniform(0, 0.5) * (rights[-side] - lefts[-side])
         if rng.random() < CUT_OFF_SHARE:
             side = int(rng.random() < 0.5)
             y = side * slack_y + (side - 0.5) * rng.uniform(0, 0.25) * (high_y - low_y)
@@ -339,8 +339,12 @@ class Line:
             if owners is not None:
                 owners = cv2.dilate(owners, np.ones((3, 3), np.uint8))  # pale edges have owners too
                 owners = cv2.resize(owners, (width, height), interpolation=cv2.INTER_NEAREST)
-        corners = (corners + (left, top)) * (width / wide, height / high)
-        return cls(mask, owners, corners.astype(np.float32), upright)
+        scale_x, scale_y = width / wide, height / high
+        corners = [
+            ([scale_x * (patch.x + x) for x in patch.xs], [scale_y * (patch.y + y) for y in patch.ys])
+            for patch in patches
+        ]
+        return cls(mask, owners, np.array(corners, np.float32), upright)
 
     def warp(self, dx: Array, dy: Array) -> None:
         """Take each pixel from (x + dx, y + dy)."""
@@ -352,17 +356,15 @@ class Line:
         self.mask = cv2.remap(self.mask, map_x, map_y, cv2.INTER_LINEAR)
         if self.owners is not None:
             self.owners = cv2.remap(self.owners, map_x, map_y, cv2.INTER_NEAREST)
-        at = np.minimum(np.maximum(self.corners.round().astype(int), 0), (w - 1, h - 1))
-        column, row = at[..., 0], at[..., 1]
-        self.corners = self.corners + at
-        self.corners[..., 0] -= map_x[row, column]
-        self.corners[..., 1] -= map_y[row, column]
+        column, row = np.minimum(np.maximum(self.corners.round().astype(int), 0), ((w - 1,), (h - 1,))).swapaxes(0, 1)
+        self.corners[:, 0] += column - map_x[row, column]
+        self.corners[:, 1] += row - map_y[row, column]
 
     def boxes(self) -> Array:
         """(n, 4) float32: left, top, right, bottom of each glyph within the picture."""
         h, w = self.mask.shape
-        inside = np.concatenate([self.corners.min(axis=1), self.corners.max(axis=1)], axis=1)
-        return np.minimum(np.maximum(inside, 0), (w, h, w, h)).astype(np.float32)
+        sides = np.concatenate([self.corners.min(axis=2), self.corners.max(axis=2)], axis=1)
+        return np.minimum(np.maximum(sides, 0), np.array((w, h, w, h), np.float32))
 
 
 def _paste(mask: Array, owners: Array | None, patch: _Patch, number: int) -> None:
@@ -413,7 +415,7 @@ def _ink(rng: Generator, style: Style, line: Line, ground: Array, inks: Array, c
     """Lay the ink on the ground, after its shadow."""
     if rng.random() < style.shadow:
         reach = rng.uniform(0.04, 0.14) * cap
-        dx, dy = rng.uniform(-reach, reach, 2)
+        dx, dy = rng.uniform(-reach, reach), rng.uniform(-reach, reach)
         moved = cv2.warpAffine(line.mask, np.array([[1, 0, dx], [0, 1, dy]], np.float32), line.mask.shape[::-1])
         ground = _blend(ground, rng.integers(0, 256, 3), moved, rng.uniform(0.2, 0.8))
     ink = inks[0] if line.owners is None else effects.toned(line.owners, np.resize(inks, (256, 3)))
@@ -422,7 +424,7 @@ def _ink(rng: Generator, style: Style, line: Line, ground: Array, inks: Array, c
 
 def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:
     """The ground (H, W, 3) under ink, (3,) or (H, W, 3), where the mask (H, W) has it."""
-    share = cv2.convertScaleAbs(mask, alpha=opacity)
+    share = mask if opacity == 1 else cv2.convertScaleAbs(mask, alpha=opacity)
     under = cv2.multiply(ground, cv2.merge([cv2.bitwise_not(share)] * 3), scale=1 / 255)
     if ink.ndim == 1:
         over = cv2.merge([cv2.convertScaleAbs(share, alpha=channel / 255) for channel in ink.tolist()])
@@ -433,21 +435,20 @@ def _blend(ground: Array, ink: Array, mask: Array, opacity: float) -> Array:
 
 def _colours(rng: Generator, count: int) -> tuple[Array, Array]:
     """The paper's colour (3,) and the inks' (count, 3), all told apart from it."""
-    kind = rng.random()
-    grey = rng.random() < 0.4
-    if kind < 0.66:
-        base = rng.uniform(205, 256, 3)
-    elif kind < 0.82:
-        base = rng.uniform(0, 60, 3)
-    else:
-        base = rng.uniform(60, 235, 3)
-    base = np.minimum(np.full(3, base[0]) if grey else base, 255)
-    tried = rng.uniform(0, 256, (20 + 5 * count, 3))
-    if rng.random() < 0.35:  # black and greys
-        tried[:] = tried[:, :1] * (rng.random((len(tried), 1)) < 0.5)
-    paper = base.tolist()
-    inks = list(islice((ink for ink in tried.tolist() if _can_be_told(ink, paper)), count))
-    return base, np.array(inks or [255.0 - base])
+    kind, grey = rng.random(), rng.random() < 0.4
+    low, high = (205, 256) if kind < 0.66 else (0, 60) if kind < 0.82 else (60, 235)
+    paper = [min(rng.uniform(low, high), 255.0) for _ in range(3)]
+    if grey:
+        paper = paper[:1] * 3
+    greys = rng.random() < 0.35  # black and greys
+    inks: list[list[float]] = []
+    for _ in range(20 + 5 * count):
+        ink = [rng.uniform(0, 256) * (rng.random() < 0.5)] * 3 if greys else [rng.uniform(0, 256) for _ in range(3)]
+        if _can_be_told(ink, paper):
+            inks.append(ink)
+            if len(inks) == count:
+                break
+    return np.array(paper), np.array(inks or [[255 - level for level in paper]])
 
 
 def _can_be_told(ink: list[float], paper: list[float]) -> bool:
@@ -458,17 +459,18 @@ def _can_be_told(ink: list[float], paper: list[float]) -> bool:
 def _some_colour(rng: Generator, base: Array, inks: Array, own: float) -> list[int]:
     """For clutter: one of the inks with probability `own`, or a tone between paper and anything."""
     if rng.random() < own:
-        return [int(v) for v in inks[rng.integers(0, len(inks))]]
-    return [int(v) for v in base + (rng.uniform(0, 255, 3) - base) * rng.uniform(0.15, 0.9)]
+        return [int(v) for v in inks[rng.integers(len(inks))].tolist()]
+    share = rng.uniform(0.15, 0.9)
+    return [int(v + (rng.uniform(0, 255) - v) * share) for v in base.tolist()]
 
 
 def _decoys(rng: Generator, ground: Array, cap: float, fonts: tuple[Font, ...]) -> None:
     """Faint small letters that are not part of the text."""
     h, w = ground.shape[:2]
-    font = fonts[rng.integers(0, len(fonts))]
+    font = _one_of(rng, fonts)
     mask = np.zeros((h, w), np.uint8)
-    some = [glyph(font, NAMED["alphanumeric"][i]) for i in rng.integers(0, 62, rng.integers(4, 30))]
+    some = [glyph(font, _one_of(rng, NAMED["alphanumeric"])) for _ in range(rng.integers(4, 30))]
     for patch in _turn(rng, STYLES["tilted"], some, cap * rng.uniform(0.25, 0.5))[0]:
-        patch.x, patch.y = patch.x + int(rng.integers(0, w)), patch.y + int(rng.integers(0, h))
+        patch.x, patch.y = patch.x + int(rng.integers(w)), patch.y + int(rng.integers(h))
         _paste(mask, None, patch, 1)
     ground[:] = _blend(ground, rng.integers(0, 256, 3), mask, rng.uniform(0.12, 0.4))
