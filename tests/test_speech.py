@@ -144,17 +144,20 @@ def test_names_can_be_told_apart_by_ear() -> None:
     """
     questions = (("en", 110), ("en", 200), ("en-us", 150))
     right = {}
-    for style in ("spell", "phonetic"):
-        named = names(style, ignore_case=True)
-        heard = [named[character] for character in string.digits + string.ascii_lowercase]
-        templates = [features(synthesize(name, 150, "en")) for name in heard]
-        hits = 0
-        for voice, rate in questions:
-            for index, name in enumerate(heard):
-                asked = features(synthesize(name, rate, voice))
-                distances = [dtw(asked, template, distance_only=True).normalizedDistance for template in templates]
-                hits += index == np.argmin(distances)
-        right[style] = hits / (len(questions) * len(heard))
+    with ThreadPoolExecutor(4) as pool:
+        for style in ("spell", "phonetic"):
+            named = names(style, ignore_case=True)
+            heard = [named[character] for character in string.digits + string.ascii_lowercase]
+
+            def said(rate: int, voice: str, heard: list[str] = heard) -> list[np.ndarray]:
+                return list(pool.map(lambda name: features(synthesize(name, rate, voice)), heard))
+
+            templates, hits = said(150, "en"), 0
+            for voice, rate in questions:
+                for index, asked in enumerate(said(rate, voice)):
+                    distances = [dtw(asked, template, distance_only=True).normalizedDistance for template in templates]
+                    hits += index == np.argmin(distances)
+            right[style] = hits / (len(questions) * len(heard))
     assert right["phonetic"] >= 0.97, right
     assert 1 - right["spell"] >= 2 * (1 - right["phonetic"]), right  # half the mistakes
 

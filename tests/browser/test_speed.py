@@ -19,7 +19,7 @@ from crnn.tabs.texts import TEXTS
 
 from .test_page import copy, finished
 
-READS = 30
+READS = 20
 TIMED = """() => {
     for (const [event, name] of [["paste", "asked"], ["click", "asked"], ["playing", "heard"]]) {
         document.addEventListener(event, () => { window[name] = performance.now(); }, true);
