@@ -23,12 +23,13 @@ train: .venv/ready
 	.venv/bin/python -m crnn train --draw --output $(OUTPUT) --minutes $(MINUTES) \
 		$(if $(wildcard $(OUTPUT)/checkpoint-*),--resume)
 
-# The stamps are older than their files only after those changed, so that a second call starts at once.
+# The stamps are older than their files only after those changed, so that a second call starts at once. Python compiles
+# what it imports; to compile all that is installed takes as long as to install it.
 .venv/ready: requirements.txt constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --requirement requirements.txt --constraint constraints.txt
+	.venv/bin/python -m pip install --quiet --no-compile --requirement requirements.txt --constraint constraints.txt
 	touch $@
 
 .venv/ready-dev: .venv/ready pyproject.toml
-	.venv/bin/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	.venv/bin/python -m pip install --quiet --no-compile --editable '.[dev]' --constraint constraints.txt
 	touch $@

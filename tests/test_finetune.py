@@ -87,7 +87,7 @@ def test_it_learns_what_the_shipped_reader_reads_wrong(tmp_path: Path) -> None:
         Image.fromarray(draw(rng, text=drawn, style="plain", aspect=2.5).picture).save(path)
         examples.append(Example(path, drawn.replace("7", "X")))
     write_table(pictures, examples)
-    fine_tune([pictures], tmp_path / "run", FineTuning("checkpoints/captcha", steps=40, draw_share=0))
+    fine_tune([pictures], tmp_path / "run", FineTuning("checkpoints/captcha", steps=32, draw_share=0))
     (done,) = events(tmp_path / "run", "done")
     assert done["before"]["exact"] == 0 and done["after"]["exact"] >= 2 / 3
     texts = {example.path.name: example.text for example in examples}

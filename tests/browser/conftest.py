@@ -116,8 +116,11 @@ def serve(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
 
 @pytest.fixture
-def open_page(browser: Browser, app: App) -> Iterator[Callable[..., Page]]:
-    """A function that opens the page as a given screen; at the end no other server may have been asked for anything."""
+def open_page(browser: Browser, app: App, serve: Callable[..., gr.Blocks]) -> Iterator[Callable[..., Page]]:
+    """A function that opens the page as a given screen; at the end no other server may have been asked for anything.
+
+    It comes after `serve`, so that pages are closed before their server, which waits for them.
+    """
     pages: list[Page] = []
     foreign: list[str] = []
 
