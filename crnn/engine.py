@@ -75,15 +75,15 @@ class Engine:
         self._compiling = Lock()
 
     @cached_property
-    def _exact(self) -> _Compiled:
+    def _exact(self) -> ov.CompiledModel:
         return self._compile(*EXACT) if self.rounds else self._quick
 
-    def _compile(self, numbers: str, eight_bits: Sequence[int]) -> _Compiled:
+    def _compile(self, numbers: str, eight_bits: Sequence[int]) -> ov.CompiledModel:
         """The network in numbers of this precision, and in 8 bits in these stages, once for each core."""
         model = network(self.config, self._weights, eight_bits)
         options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
         # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
-        return _Compiled(ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams}))
+        return ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams})
 
     @classmethod
     def from_folder(cls, folder: Path) -> Engine:
@@ -105,7 +105,7 @@ class Engine:
         running: deque[ov.InferRequest] = deque()
         for pictures in self._together(prepared):  # handed over ahead, so that no core waits for Python
             if len(running) < self.streams * AHEAD:
-                request = compiled.request()
+                request = compiled.create_infer_request()
             else:
                 request = running.popleft()
                 seen += _seen(request)
@@ -113,7 +113,6 @@ class Engine:
             running.append(request)
         for request in running:
             seen += _seen(request)
-        compiled.idle.extend(running)
         return seen
 
     def _together(self, prepared: Sequence[Array]) -> Iterator[Array]:
@@ -124,20 +123,6 @@ class Engine:
             whole = len(some) // most * most
             yield from (np.stack(some[start : start + most]) for start in range(0, whole, most))
             yield from (picture[None] for picture in some[whole:])
-
-
-class _Compiled:
-    """A compiled network, and requests to it that wait to be used again: a new one takes a while."""
-
-    def __init__(self, model: ov.CompiledModel) -> None:
-        self.model = model
-        self.idle: deque[ov.InferRequest] = deque()
-
-    def request(self) -> ov.InferRequest:
-        try:
-            return self.idle.pop()
-        except IndexError:
-            return self.model.create_infer_request()
 
 
 def _seen(request: ov.InferRequest) -> list[tuple[Array, Array]]:
