@@ -29,11 +29,7 @@ class Dice(Generator):
 
     def __init__(self, rng: Generator) -> None:
         super().__init__(rng.bit_generator)
-        self._share = self._shares().__next__
-
-    def _shares(self) -> Iterator[float]:
-        while True:
-            yield from super().random(AT_ONCE).tolist()
+        self._share = _shares(rng).__next__
 
     def random(self, size: Any = None, *more: Any, **named: Any) -> Any:
         """In [0, 1)."""
@@ -48,6 +44,11 @@ class Dice(Generator):
         if size is not None or more or named:
             return super().integers(low, high, size, *more, **named)
         return int(low * self._share()) if high is None else low + int((high - low) * self._share())
+
+
+def _shares(rng: Generator) -> Iterator[float]:
+    while True:
+        yield from rng.random(AT_ONCE).tolist()
 
 
 # Faces: a glyph's mask (h, w) -> another of the same shape.

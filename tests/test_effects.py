@@ -75,3 +75,16 @@ def test_noise_is_seeded_and_in_cells() -> None:
     first, again, other = (effects.noise(np.random.default_rng(seed), (40, 60), 4) for seed in (0, 0, 1))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
     assert np.array_equal(first[:4, :4], np.full((4, 4), first[0, 0]))
+
+
+def test_dice_fall_as_evenly_as_those_of_numpy() -> None:
+    dice = effects.Dice(np.random.default_rng(0))
+    for drawn, low, high in (
+        ([dice.random() for _ in range(3000)], 0.0, 1.0),
+        ([dice.uniform(-2, 6) for _ in range(3000)], -2.0, 6.0),
+        ([dice.integers(7) for _ in range(3000)], 0.0, 6.0),
+        ([dice.integers(3, 6) for _ in range(3000)], 3.0, 5.0),
+    ):
+        assert min(drawn) >= low and max(drawn) <= high and max(drawn) > high - 0.01 * (high - low)
+        assert abs(np.mean(drawn) - (low + high) / 2) < 0.03 * (high - low)
+    assert dice.uniform((0, 5), (1, 6), (4, 2)).shape == (4, 2) and dice.random((2, 3)).shape == (2, 3)
