@@ -39,7 +39,9 @@ MAY_IMPORT = {
         "charset", "config", "data", "decode", "fonts", "image", "intake", "likeness", "metrics", "model", "splice",
         "train", "watch",
     ),
-    "bench": ("charset", "config", "data", "fonts", "image", "model", "overlay", "recognizer", "styles", "synth", "train"),
+    "bench": (
+        "charset", "config", "data", "fonts", "image", "model", "overlay", "recognizer", "styles", "synth", "train",
+    ),
     "cli": (
         "bench", "charset", "config", "data", "decode", "evaluate", "finetune", "image", "metrics", "model",
         "recognizer", "sheet", "speech", "synth", "train",
