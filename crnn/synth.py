@@ -29,7 +29,7 @@ SYLLABLE = ("bcdfghklmnprstvwz", "aeiou")
 PROPERTIES = tuple(field.name for field in fields(Style))
 
 Array = np.ndarray
-Name = TypeVar("Name")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ def _choose_style(rng: Generator, name: str | None) -> tuple[str, Style]:
     return f"{first}+{second}", Style(**(vars(STYLES[first]) | taken))
 
 
-def _pick(rng: Generator, weights: dict[Name, float]) -> Name:
+def _pick(rng: Generator, weights: dict[Item, float]) -> Item:
     left = rng.random() * sum(weights.values())
     for name, weight in weights.items():
         left -= weight
@@ -124,7 +124,7 @@ def _pick(rng: Generator, weights: dict[Name, float]) -> Name:
     return name  # rounding may leave a little
 
 
-def _one_of(rng: Generator, some: Sequence[Name]) -> Name:
+def _one_of(rng: Generator, some: Sequence[Item]) -> Item:
     return some[int(rng.integers(len(some)))]
 
 
@@ -216,7 +216,11 @@ def _patch(
     angle: float,
     pull: list[float],
 ) -> _Patch:
-    """One glyph, scaled and turned about its middle, its corners pulled apart, from its mask of any size."""
+    """One glyph, scaled and turned about its middle, from its mask of any size; lift in px, angle in radians.
+
+    `pull` is how far its corners are moved, four times across and four times upright, in its own width and height, or
+    nothing.
+    """
     height, width = upright * bitmap.mask.shape[0], across * bitmap.mask.shape[1]
     x, y = across * bitmap.left + width / 2, upright * bitmap.top + height / 2 + lift  # of its middle
     right_x, right_y = cos(angle) * width / 2, sin(angle) * width / 2  # from there to the middle of its right edge
