@@ -36,6 +36,8 @@ class Style:
         mixed_fonts: probability of a font of its own for each glyph.
         mixed_colours: probability of a colour of its own for each glyph.
         rotation: of a glyph, up to so many degrees to either side.
+        stretched: probability that each glyph, once turned, is made to fill a box of the font's advance and of the
+            height of capitals, so that a narrow 1 gets as wide as a 7 and a small letter as high as a capital.
         corners: how far each corner of a glyph may move, in the glyph's own width and height.
         scale: of a glyph's width and of its height, relative.
         lift: of a glyph off the baseline, up to so much to either side.
@@ -60,6 +62,7 @@ class Style:
     mixed_fonts: float = 0.15
     mixed_colours: float = 0.1
     rotation: float = 8
+    stretched: float = 0.0
     corners: float = 0.0
     scale: tuple[float, float] = (0.95, 1.05)
     lift: float = 0.05
@@ -100,9 +103,14 @@ STYLES: dict[str, Style] = {
     "leaning": Style(share=1.5, corners=0.2, rotation=28, scale=(0.8, 1.25), gap=(-0.22, 0.2), cap=(0.45, 0.8),
                      mixed_fonts=0.2, strike={"arcs": 0.4, "specks": 0.3}, over={"arcs": 0.3, "specks": 0.3},
                      finishes={"smooth": 0.6, "jpeg": 0.3, "contrast": 0.2}),
-    "warped": Style(share=7, corners=0.25, rotation=30, scale=(0.85, 1.25), gap=(-0.25, 0.2), cap=(0.5, 0.95),
+    "warped": Style(share=7, stretched=0.25, corners=0.25, rotation=30, scale=(0.85, 1.25), gap=(-0.25, 0.2), cap=(0.5, 0.95),
                     over={"arcs": 0.6, "specks": 0.7}, finishes={"smooth": 0.6, "jpeg": 0.25},
                     faint=0.7, opacity=(0.25, 1.0), own_colour=0.8, boxed=0.6, blanks=0.5, condensed=0.9),
+    "pressed": Style(share=7, stretched=0.9, corners=0.18, rotation=30, scale=(0.85, 1.15), lift=0.02,
+                     gap=(-0.25, 0.0), cap=(0.5, 0.9), mixed_fonts=0.05, mixed_colours=0.05,
+                     faces={"solid": 5, "bold": 2}, grounds={"plain": 1},
+                     over={"arcs": 0.8, "specks": 0.8}, finishes={"smooth": 0.7, "jpeg": 0.2},
+                     faint=0.5, opacity=(0.4, 1.0), own_colour=0.95, boxed=1.0, blanks=0.5, condensed=1.0),
     "struck": Style(share=2.5, rotation=12, lift=0.1, behind={"curves": 0.2, "long_lines": 0.2},
                     strike={"lines": 0.35, "long_lines": 0.35, "waves": 0.3, "curves": 0.2, "tapered": 0.4,
                             "arcs": 0.2, "rings": 0.1},

@@ -195,13 +195,16 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> tupl
     """Each glyph scaled, turned, lifted and pulled at its corners, with the pen at 0; and its advance in px."""
     squeeze = rng.uniform(0.55, 1.25) if rng.random() < 0.35 else 1.0
     interpolation = cv2.INTER_NEAREST if rng.random() < 0.08 else cv2.INTER_LINEAR
+    stretched = rng.random() < style.stretched
     patches, advances = [], []
     for one in glyphs:
         across, upright = (rng.uniform(*style.scale) * size * cap / CAP for size in (squeeze, 1.0))
         lift, angle = cap * rng.uniform(-style.lift, style.lift), radians(rng.uniform(-style.rotation, style.rotation))
         pull = [rng.uniform(-style.corners, style.corners) for _ in range(8)] if style.corners else []
         mask = one.mask if cap > CAP / 2 else _halved(one)
-        patches.append(_patch(one, mask, interpolation, across, upright, lift, angle, pull))
+        foot = one.top + one.mask.shape[0]
+        filled = (one.advance * across, (CAP + foot) * upright) if stretched else None
+        patches.append(_patch(one, mask, interpolation, across, upright, lift, angle, filled, pull))
         advances.append(one.advance * across)
     return patches, advances
 
@@ -214,12 +217,13 @@ def _patch(
     upright: float,
     lift: float,
     angle: float,
+    filled: tuple[float, float] | None,
     pull: list[float],
 ) -> _Patch:
     """One glyph, scaled and turned about its middle, from its mask of any size; lift in px, angle in radians.
 
-    `pull` is how far its corners are moved, four times across and four times upright, in its own width and height, or
-    nothing.
+    Then it is stretched so that it fills a box of `filled` px, width and height, or not. `pull` is how far its corners
+    are moved, four times across and four times upright, in its own width and height, or nothing.
     """
     height, width = upright * bitmap.mask.shape[0], across * bitmap.mask.shape[1]
     x, y = across * bitmap.left + width / 2, upright * bitmap.top + height / 2 + lift  # of its middle
@@ -227,6 +231,11 @@ def _patch(
     down_x, down_y = -sin(angle) * height / 2, cos(angle) * height / 2  # and of its lower edge
     xs = [x - right_x - down_x, x + right_x - down_x, x + right_x + down_x, x - right_x + down_x]
     ys = [y - right_y - down_y, y + right_y - down_y, y + right_y + down_y, y - right_y + down_y]
+    if filled:
+        wide, high = max(xs) - min(xs), max(ys) - min(ys)
+        width, height = filled
+        xs = [x + (corner - x) * width / wide for corner in xs]
+        ys = [y + (corner - y) * height / high for corner in ys]
     if pull:
         xs = [x + share * width for x, share in zip(xs, pull[:4], strict=True)]
         ys = [y + share * height for y, share in zip(ys, pull[4:], strict=True)]
@@ -239,7 +248,8 @@ def _patch(
         move = cv2.getPerspectiveTransform(whole, np.array((xs, ys), np.float32).T)
         turned = cv2.warpPerspective(mask, move, shape, flags=interpolation)
     else:
-        move = np.array(((2 * right_x / w, 2 * down_x / h, xs[0]), (2 * right_y / w, 2 * down_y / h, ys[0])))
+        right, down = (xs[1] - xs[0], ys[1] - ys[0]), (xs[3] - xs[0], ys[3] - ys[0])  # its upper and its left edge
+        move = np.array([[edge / w, side / h, at[0]] for edge, side, at in zip(right, down, (xs, ys), strict=True)])
         turned = cv2.warpAffine(mask, move, shape, flags=interpolation)
     return _Patch(turned, left, top, xs, ys)
 
