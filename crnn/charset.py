@@ -18,10 +18,13 @@ NAMED = {
 
 
 def resolve(spec: str) -> str:
-    """The characters that `spec` stands for: a name of `NAMED`, else the characters of `spec` itself, each once."""
-    if not spec:
-        raise ValueError(f"The charset is empty: give one of {', '.join(NAMED)}, or the characters themselves.")
-    return "".join(dict.fromkeys(NAMED.get(spec, spec)))
+    """The characters that `spec` stands for: a name of `NAMED`, in any case, else those of `spec` itself, each once."""
+    if not spec or not isinstance(spec, str):
+        came = "is empty" if isinstance(spec, str) else f"is a {type(spec).__name__}"
+        raise ValueError(
+            f"The charset {came}: give one of {', '.join(NAMED)}, or the characters themselves as one text."
+        )
+    return "".join(dict.fromkeys(NAMED.get(spec.lower(), spec)))
 
 
 @dataclass(frozen=True)

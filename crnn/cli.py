@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -37,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         status: int = arguments.command(arguments)
+    except BrokenPipeError:  # who reads the output has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more at its end
+        return 128 + 13  # SIGPIPE, as a shell reports it
     except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: no voice, no font
         print(f"error: {error}", file=sys.stderr)
         return BAD
@@ -58,14 +62,15 @@ def read(arguments: argparse.Namespace) -> int:
         ignore_case=arguments.ignore_case,
         top=arguments.top,
     )
-    said = []
+    read = []
     for name, reading in zip(arguments.pictures, readings, strict=True):
         _print_reading(name, reading, arguments.json)
         if isinstance(reading, Reading):
-            said.append(words(reading, ignore_case=arguments.ignore_case))
-    if arguments.speak and said:
-        speak(said, arguments.speak)
-    return 0 if len(said) == len(arguments.pictures) else BAD
+            read.append(reading)
+    if arguments.speak and read:
+        said = [words(reading, arguments.style, arguments.ignore_case, language=arguments.language) for reading in read]
+        speak(said, arguments.speak, arguments.rate, _voice(arguments))
+    return 0 if len(read) == len(arguments.pictures) else BAD
 
 
 def _print_reading(name: str, reading: Reading | ValueError, as_json: bool) -> None:
@@ -83,12 +88,16 @@ def speak(arguments: argparse.Namespace) -> int:
     """Say a text in a WAV file."""
     from crnn import speech
 
-    language = arguments.language
-    said = speech.words(arguments.text, arguments.style, language=language)
-    voice = arguments.voice or (None if language == "en" else language)
-    speech.speak(said, arguments.output, arguments.rate, voice)
+    said = speech.words(arguments.text, arguments.style, language=arguments.language)
+    speech.speak(said, arguments.output, arguments.rate, _voice(arguments))
     print(f"{arguments.output}: {said}")
     return 0
+
+
+def _voice(arguments: argparse.Namespace) -> str | None:
+    """The voice that was asked for, else that of the language; None is the engine's own choice, English."""
+    asked: str | None = arguments.voice
+    return asked or (None if arguments.language == "en" else str(arguments.language))
 
 
 def draw(arguments: argparse.Namespace) -> int:
@@ -162,11 +171,14 @@ def evaluate(arguments: argparse.Namespace) -> int:
         labelled.append(one)
         scores.append(score(one.name, one.texts, one.readings))
         _print_scores(scores[-1], arguments.json)
+    if labelled and not arguments.json:
+        _print_scores(mean(scores), as_json=False)
     if labelled:
-        _print_scores(mean(scores), arguments.json)
         _print_pooled(labelled, arguments.json)
     if arguments.draw:
         _print_drawn(on_drawn(reader, arguments.draw, DRAWN_SEED), arguments.json)
+    if labelled and arguments.json:  # last, where programs look for it
+        _print_scores(mean(scores), as_json=True)
     return BAD if any(one.problems for one in labelled) else 0
 
 
@@ -277,11 +289,16 @@ def _read_arguments(parser: argparse.ArgumentParser) -> None:
         "--top", type=_count, default=5, metavar="K", help="other texts to give with --json (%(default)s)"
     )
     parser.add_argument("--speak", type=Path, metavar="FILE.wav", help="say all texts that were read in this file")
+    _voice_arguments(parser)
 
 
 def _speak_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.wav")
+    _voice_arguments(parser)
+
+
+def _voice_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=_count, default=150, metavar="N", help="words a minute (%(default)s)")
     parser.add_argument("--language", choices=LANGUAGES, default="en", help="of the names of characters (%(default)s)")
     parser.add_argument(
@@ -323,7 +340,9 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--draw", type=_count, metavar="N", help="draw N pictures of each style: case, and where attention points"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a set, then of all and the drawn")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object a set, then of all, of the drawn, and the mean"
+    )
     _checkpoint_argument(parser)
 
 

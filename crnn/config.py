@@ -22,8 +22,8 @@ class CRNNConfig(PreTrainedConfig):
         attention_reach: how many frames to the left and to the right a frame may look.
         lstm_size: hidden units of the LSTM, in each direction.
         dropout: share of the LSTM's inputs and outputs that training drops.
-        calibration: slope and offset of the line from the log odds that the network gives a text to those that it is
-            right, ignoring case (Platt, 1999); training fits them.
+        calibration: slope and offset of Platt's scaling (1999): calibrated log odds = slope * the network's log odds of
+            a text + offset, so that they are those of its being right, ignoring case; training fits them.
 
     Raises:
         ValueError: the height is no multiple of 8, or the channels can't be split among the heads.

@@ -29,7 +29,7 @@ from crnn.charset import BLANK, Charset
 Floats = NDArray[np.float64]
 Frames = tuple[int, int]  # start, end (exclusive)
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in the picture's px
-Beams = dict[tuple[int, ...], list[float]]  # prefix: log P of its paths, of those that end in a blank, in its letter
+Beams = dict[tuple[int, ...], list[float]]  # prefix: log P of its paths: of all, those that end in a blank, the others
 
 UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
 LEADERS = 3  # beam that finds the most probable text and the next one, and what other views add
@@ -65,7 +65,7 @@ class Character:
         return {
             "text": self.text,
             "confidence": round(float(self.confidence), 4),
-            "box": None if self.box is None else [round(float(side), 4) for side in self.box],
+            "box": _rounded(self.box),
             "alternatives": [alternative.as_dict() for alternative in self.alternatives],
         }
 
@@ -81,10 +81,11 @@ class Reading:
     box: Box | None = None  # of the line that was found in a larger picture; None where the whole picture was read
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain floats and lists, ready for JSON: text, confidence, characters, alternatives."""
+        """Plain floats and lists, ready for JSON: text, confidence, box, characters, alternatives."""
         return {
             "text": self.text,
             "confidence": round(float(self.confidence), 4),
+            "box": _rounded(self.box),
             "characters": [character.as_dict() for character in self.characters],
             "alternatives": [alternative.as_dict() for alternative in self.alternatives],
         }
@@ -160,7 +161,8 @@ def calibrated(reading: Reading, slope: float, offset: float) -> Reading:
     """The reading with log odds moved along a line, so that its confidence is how often such texts are right.
 
     Platt 1999, "Probabilistic Outputs for Support Vector Machines", section 2.1. All doubts shrink, or grow, by the
-    same factor: the other texts still share what is left, and so do the other characters.
+    same factor: the other texts still share what is left, and so do the other characters. None of them becomes more
+    probable than what was read, even where the doubts grow.
     """
     before = min(max(reading.confidence, 1e-12), 1 - 1e-12)
     confidence = 1 / (1 + math.exp(-slope * math.log(before / (1 - before)) - offset))
@@ -179,14 +181,6 @@ def calibrated(reading: Reading, slope: float, offset: float) -> Reading:
 def collapse(path: ArrayLike) -> list[int]:
     """The class ids that a path (T,) says: repeats joined, blanks dropped (Graves et al. 2006, section 3.1)."""
     return [class_id for class_id, _ in groupby(np.asarray(path).tolist()) if class_id != BLANK]
-
-
-def text_log_probability(log_probs: ArrayLike, ids: Sequence[int]) -> float:
-    """log P(text), all its paths summed: the CTC forward pass (Graves et al. 2006, equations 5-8).
-
-    `ids` are class ids without blanks. -inf if the text doesn't fit the frames.
-    """
-    return float(_text_scores([_doubles(log_probs)], [[ids]])[0, 0, 0])
 
 
 def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
@@ -223,7 +217,7 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
 
 
 def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
-    """Of each picture P of the most probable of its views' best paths' texts; 0 where none is a text.
+    """For each picture the probability of the most probable of the texts that its views' best paths give; 0 if none.
 
     The views are (T, C), and every picture has as many. A forward pass for some together takes little longer than one
     picture's.
@@ -266,6 +260,10 @@ def _checked(log_probs: ArrayLike, charset: Charset) -> Floats:
     if not np.isfinite(scores.max(axis=1)).all():
         raise ValueError("A frame without any finite log-probability came, expected a log-softmax: check the model.")
     return scores
+
+
+def _rounded(box: Box | None) -> list[float] | None:
+    return None if box is None else [round(float(side), 4) for side in box]
 
 
 def _probability(score: float) -> float:
@@ -320,7 +318,7 @@ def _runs(scores: NDArray[Any]) -> list[tuple[int, Frames]]:
 def _texts_within(scores: Floats, beam: int, length: tuple[int, int] | None, top: int) -> list[tuple[int, ...]]:
     """Texts that prefix beam search finds within the constraints, at least one."""
     texts = _prefixes(scores, beam, None)
-    if length:  # what is best of all is best of those within, too; else a place for each length is worth its time
+    if length:  # enough of the best of all may be within; else the search is repeated with a beam for each length
         texts = [text for text in texts if length[0] <= len(text) <= length[1]]
         texts = texts if len(texts) > top else _prefixes(scores, beam, length)
     letters = 2  # two at each frame let a text grow there, however sure the blank is

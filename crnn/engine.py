@@ -24,10 +24,13 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-# OpenVINO's model converter reports each import to Google Analytics; without it nothing is sent.
+# OpenVINO's model converter reports each import to Google Analytics; without it nothing is sent. Whoever shares this
+# process may still import it.
 sys.modules["openvino.tools.ovc"] = None  # type: ignore[assignment]
 import openvino as ov  # noqa: E402
 import openvino.opset13 as ops  # noqa: E402
+
+del sys.modules["openvino.tools.ovc"]
 
 Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Array]  # as named in model.safetensors
@@ -61,18 +64,27 @@ class Config:
 
 
 class Engine:
-    """The network of a checkpoint on the CPU; any thread may use it."""
+    """The network of a checkpoint on the CPU; any thread may use it, and a forked or another process its copy."""
 
     def __init__(self, config: Config, weights: Weights) -> None:
         """Compile the network. Raises KeyError or RuntimeError where the weights are another network's."""
         self.config = config
         self.streams = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._weights = weights
-        quickest = precision(ov.Core())
-        self.rounds = quickest != EXACT
-        self._bfloat16 = quickest[0] == BFLOAT16
-        self._quick = self._compile(*quickest)
+        self._quickest = precision(ov.Core())
+        self.rounds = self._quickest != EXACT
+        self._bfloat16 = self._quickest[0] == BFLOAT16
+        self._begin()
+
+    def _begin(self) -> None:
+        """Compile for this process: what was compiled before a fork hangs after it."""
+        self._process = os.getpid()
         self._compiling = Lock()
+        self._quick = self._compile(*self._quickest)
+        self.__dict__.pop("_exact", None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Engine, (self.config, self._weights)
 
     @cached_property
     def _exact(self) -> ov.CompiledModel:
@@ -99,6 +111,8 @@ class Engine:
             prepared: each (3, H, W), of :func:`crnn.image.prepare`; W may differ.
             exact: compute in float32, which takes up to twice as long; compiled at the first such call.
         """
+        if self._process != os.getpid():
+            self._begin()
         with self._compiling:  # two threads may be the first to ask for float32
             compiled = self._exact if exact else self._quick
         seen: list[tuple[Array, Array]] = []

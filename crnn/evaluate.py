@@ -106,13 +106,9 @@ def fit_calibration(reader: Recognizer, count: int, seed: int) -> tuple[float, f
     """
     rng = np.random.default_rng(seed)
     drawings = [draw(rng, style=style) for style in STYLES for _ in range(count)]
-    raw = copy.copy(reader.model.config)
+    raw = copy.copy(reader)
     raw.calibration = (1.0, 0.0)
-    kept, reader.model.config = reader.model.config, raw
-    try:
-        readings = _read(reader, [drawing.picture for drawing in drawings])
-    finally:
-        reader.model.config = kept
+    readings = _read(raw, [drawing.picture for drawing in drawings])
     right = np.array([exact(drawing.text, one.text) for drawing, one in zip(drawings, readings, strict=True)], float)
     confidence = np.clip([reading.confidence for reading in readings], 1e-9, 1 - 1e-9)
     inputs = np.stack([np.log(confidence / (1 - confidence)), np.ones(len(right))], axis=1)  # (n, 2)

@@ -33,12 +33,13 @@ from crnn.train import (
     Clock,
     CTCTrainer,
     arguments,
+    begin_with,
     check_minutes,
     last_checkpoint,
     name_of,
     progress,
 )
-from crnn.watch import Journal, Watch, scores
+from crnn.watch import Journal, Watch, interrupts_stop, scores
 
 BATCH_SIZE = 48
 FINE_TUNING_RATE = 5e-4  # at its peak
@@ -137,7 +138,7 @@ def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTun
 def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, journal: Journal) -> Path:
     last = last_checkpoint(output) if wishes.resume else None
     torch.manual_seed(wishes.seed)
-    model = CRNNForCTC.from_pretrained(wishes.start) if wishes.start else CRNNForCTC(wishes.config or CRNNConfig())
+    model = begin_with(wishes.start, wishes.config)
     training, held_out, new = _pictures(folders, model.config, wishes.seed, journal)
     begun = _begun(wishes, training, held_out)
     clock, done = progress(last, begun) if last else (Clock(MINUTES), 0)
@@ -181,21 +182,22 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
     before = watch.readings(watch.first)
     if not last:
         journal.write("before", **scores(held_out, before))
-    trainer.train(resume_from_checkpoint=last)
-    after = watch.readings(watch.best)
-    if trainer.is_world_process_zero():
-        model.load_state_dict(watch.best)
-        model.save_pretrained(output)
-        figures = {"before": scores(held_out, before), "after": scores(held_out, after)}
-        card = _card(wishes, len(training), len(held_out), clock, figures)
-        (output / "README.md").write_text(card, encoding="utf-8")
-        journal.clear_stop()
-        for interim in output.glob("checkpoint-*"):  # nothing is left to resume
-            shutil.rmtree(interim)
-        journal.write(
-            "done", reason=watch.reason, spent_s=clock.spent_s, **figures, held_out=_table(held_out, before, after),
-            confusions_before=_confused(held_out, before), confusions_after=_confused(held_out, after),
-        )  # fmt: skip
+    with interrupts_stop(journal):
+        trainer.train(resume_from_checkpoint=last)
+        after = watch.readings(watch.best)
+        if trainer.is_world_process_zero():
+            model.load_state_dict(watch.best)
+            model.save_pretrained(output)
+            figures = {"before": scores(held_out, before), "after": scores(held_out, after)}
+            card = _card(wishes, len(training), len(held_out), clock, figures)
+            (output / "README.md").write_text(card, encoding="utf-8")
+            journal.clear_stop()
+            for interim in output.glob("checkpoint-*"):  # nothing is left to resume
+                shutil.rmtree(interim)
+            journal.write(
+                "done", reason=watch.reason, spent_s=clock.spent_s, **figures, held_out=_table(held_out, before, after),
+                confusions_before=_confused(held_out, before), confusions_after=_confused(held_out, after),
+            )  # fmt: skip
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return output

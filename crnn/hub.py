@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ENDPOINT: str | None = None  # None: the Hub itself, or what HF_ENDPOINT names
@@ -69,6 +71,31 @@ def fetch(repo: str) -> Path:
     from huggingface_hub import snapshot_download
 
     return Path(snapshot_download(repo, allow_patterns=list(NEEDED), endpoint=ENDPOINT))
+
+
+@contextmanager
+def loading(checkpoint: str | Path) -> Iterator[Path]:
+    """The folder of a checkpoint, or of a model's id on the Hub, to load it from within the context.
+
+    Raises:
+        ValueError: there is none, it lacks a file, or it couldn't be loaded; one sentence.
+    """
+    folder = Path(checkpoint)
+    try:
+        if isinstance(checkpoint, str) and not folder.is_dir():
+            folder = fetch(checkpoint)
+        missing = next((name for name in NEEDED if not (folder / name).is_file()), None)
+        if not missing:
+            yield folder
+    except (KeyError, TypeError, RuntimeError) as error:  # settings that are not there, weights of other shapes
+        raise ValueError(
+            f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote."
+        ) from error
+    except Exception as error:  # the Hub, JSON and safetensors each have their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
+    if missing:
+        raise ValueError(f"{folder} holds no {missing}; give a folder that `python -m crnn train` wrote.")
 
 
 def _sentence(error: BaseException, repo: str) -> str:

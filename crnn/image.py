@@ -71,7 +71,14 @@ def open_picture(source: Source) -> Picture:
         return _from_pillow(source)
     if isinstance(source, str | Path):
         return _from_bytes(_read_file(Path(source)))
-    return _from_bytes(source if isinstance(source, bytes) else _read_stream(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(source))
+    if hasattr(source, "read"):
+        return _from_bytes(_read_stream(source))
+    raise PictureError(
+        f"A {type(source).__name__} is no picture; give a path, the bytes of a file, a binary file, a PIL image or a "
+        "uint8 array."
+    )
 
 
 def prepare(picture: Picture, height: int, stride: int, wider: float = 1.0) -> npt.NDArray[np.float32]:
@@ -125,6 +132,8 @@ def _read_stream(stream: BinaryIO) -> bytes:
         data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: it was closed
         raise PictureError(f"The open file can't be read ({error}); open it again.") from None
+    if not isinstance(data, bytes):
+        raise PictureError("The open file gives text; open it in binary mode, as with open(path, 'rb').")
     if len(data) > MAX_BYTES:
         raise PictureError(f"The open file has more than {MAX_BYTES // 10**6} MB; give a picture.")
     return data

@@ -33,6 +33,8 @@ def overlay(picture: Picture, reading: Reading, character: int | None = None) ->
     picture is (H, W, 3) uint8 RGB, the one that was read; the answer is (H', W', 3) uint8, about 640 px wide.
     character: show only the character with this index. Raises IndexError where there is none.
     """
+    if character is not None and character < 0:
+        raise IndexError(f"There is no character {character}; the first one is 0.")
     chosen = range(len(reading.characters)) if character is None else [character]
     shown = [(index, reading.characters[index]) for index in chosen]
     enlarged = _enlarge(picture)

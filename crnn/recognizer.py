@@ -8,8 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice, pairwise
+from itertools import islice, pairwise, takewhile
+from numbers import Integral
+from operator import index
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 import cv2
@@ -18,7 +21,7 @@ import numpy.typing as npt
 
 from crnn.charset import NAMED, Charset, resolve
 from crnn.decode import Reading, beam_search, calibrated, greedy, lead, most_likely
-from crnn.hub import NEEDED, fetch
+from crnn.hub import loading
 from crnn.image import Geometry, Picture, PictureError, Source, lowered, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate, within_margins
 
@@ -29,11 +32,14 @@ Seen = tuple[Array, Array]  # of one picture: log-probabilities (T, C), attentio
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
 WINDOWS_AHEAD = 2  # looked at side by side: one's Python runs while the other's network does
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
+FIRST_WINDOW = 8  # pictures, and then twice as many each time, so that the first readings come soon
+MOST_OTHERS = 100  # other texts; the search for more would take seconds
 BEAM = 10
-SURE = 0.9  # what is less probable is looked at again, and its lines where it is large; read with so much confidence,
-# which is calibrated, it needs none of them
-LIKELY = 0.5  # what is then still less probable is looked at a third time
-TIED, ROUNDING = 0.06, 0.02  # what rounding could take away: a lead in log-probability; a probability near a bound
+SURE = 0.9  # below this probability a picture is looked at again, and the likely lines of a larger one are looked at;
+# a larger one that is read with so much (calibrated) confidence is not read line by line
+LIKELY = 0.5  # below this, after two looks, it is looked at a third time
+TIED, ROUNDING = 0.06, 0.02  # margins within which rounding could change the answer: between the two most probable
+# texts' log-probabilities; between a probability and LIKELY
 BLUR_PX, WIDER = 0.8, 1.25  # sigma of the negative in the second look; width of that in the third, over the picture's
 SMALL_PX = 128  # of a picture's height are kept for the third look
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
@@ -93,7 +99,7 @@ Decoder = Callable[[Look], Reading]
 
 
 class Recognizer:
-    """Reads pictures with one network, on the GPU where there is one.
+    """Reads pictures with one network, on the GPU where there is one. Several threads may share it.
 
     >>> reader = Recognizer.from_pretrained()            # doctest: +SKIP
     >>> reader.read("captcha.png", length=(4, 6)).text   # doctest: +SKIP
@@ -103,6 +109,7 @@ class Recognizer:
     def __init__(self, model: Network) -> None:
         self.model = model
         self.charset = Charset(model.config.charset)
+        self.calibration: tuple[float, float] = tuple(model.config.calibration)
         self._cases: dict[str, list[int]] = {}  # the classes of a letter's two cases
         for class_id, character in enumerate(self.charset.characters, 1):
             self._cases.setdefault(character.lower(), []).append(class_id)
@@ -134,7 +141,8 @@ class Recognizer:
 
         Args:
             picture: path, bytes, binary file, PIL image, or uint8 array of shape (H, W), (H, W, 3) or (H, W, 4).
-            charset: a name of `crnn.charset.NAMED` or the characters themselves; only these are considered.
+            charset: a name of `crnn.charset.NAMED`, in any case, or the characters themselves; only these are
+                considered.
             length: how many characters there are, or the fewest and the most; only such texts are considered.
             ignore_case: count the spellings of a text that differ in case as one.
             top: how many other texts to give at most. 0, without any of the constraints above, decodes greedily, which
@@ -142,7 +150,8 @@ class Recognizer:
 
         Raises:
             PictureError: the picture can't be used.
-            ValueError: the model doesn't know a character of charset, the length is not a range, or top is negative.
+            ValueError: the model doesn't know a character of charset, the length is not a range, or top is not from 0
+                to 100.
         """
         return self.decode(self.look(picture), charset=charset, length=length, ignore_case=ignore_case, top=top)
 
@@ -183,15 +192,17 @@ class Recognizer:
         In place of a picture that can't be used comes its PictureError, yielded and not raised, so that one bad file
         does not cost the rest. Arguments and ValueError as in `read`; pictures is consumed up to twelve batches ahead.
         """
-        if batch_size < 1:
+        if not isinstance(batch_size, Integral) or batch_size < 1:
             raise ValueError(f"The batch size is {batch_size}; give 1 or more.")
+        if isinstance(pictures, str | Path | bytes):
+            raise ValueError(f"One {type(pictures).__name__} came instead of several pictures; give a list of them.")
         decode = self._decoder(charset, length, ignore_case, top)
         return self._read_windows(iter(pictures), batch_size, decode)
 
     def _decoder(self, charset: str | None, length: Length | None, ignore_case: bool, top: int) -> Decoder:
         """The search under these constraints. Raises ValueError as `read` does."""
-        if top < 0:
-            raise ValueError(f"{top} other texts were asked for; give 0 or more.")
+        if not isinstance(top, Integral) or not 0 <= top <= MOST_OTHERS:
+            raise ValueError(f"{top} other texts were asked for; give a whole number from 0 to {MOST_OTHERS}.")
         if not top and charset is None and length is None and not ignore_case:
             return lambda look: greedy(look.log_probs, self.charset, look.others)
         allowed = None if charset is None else self._allowed(charset, ignore_case)
@@ -204,7 +215,7 @@ class Recognizer:
         """The characters of a charset constraint that the model knows; only a named one may hold others besides."""
         allowed, known = resolve(charset), self.charset.characters
         unknown = set(allowed).difference(known, known.swapcase() if ignore_case else "")
-        if unknown and (charset not in NAMED or len(unknown) == len(allowed)):
+        if unknown and (charset.lower() not in NAMED or len(unknown) == len(allowed)):
             listed = "".join(sorted(unknown))
             raise ValueError(f"The charset {charset!r} has {listed!r}, which this model can't read; it reads {known}.")
         return "".join(character for character in allowed if character not in unknown)
@@ -213,25 +224,27 @@ class Recognizer:
         self, pictures: Iterator[Source], batch_size: int, decode: Decoder
     ) -> Iterator[Reading | PictureError]:
         """Look at window after window of pictures, at two while the one before is decoded."""
-        windows = iter(lambda: list(islice(pictures, batch_size * WINDOW_BATCHES)), [])
         coming: deque[Future[list[Look | PictureError]]] = deque()
-        ahead = ThreadPoolExecutor(WINDOWS_AHEAD)
+        ahead, over = ThreadPoolExecutor(WINDOWS_AHEAD), Event()
         try:
-            for window in windows:
-                coming.append(ahead.submit(self._look_through, window, batch_size))
+            for window in _windows(pictures, batch_size * WINDOW_BATCHES):
+                coming.append(ahead.submit(self._look_through, window, batch_size, over))
                 if len(coming) > WINDOWS_AHEAD:
                     yield from self._read_all(coming.popleft().result(), decode)
             while coming:
                 yield from self._read_all(coming.popleft().result(), decode)
         finally:
-            ahead.shutdown(cancel_futures=True)  # who needs no more readings waits for no more looks
+            over.set()  # who needs no more readings waits for no more looks
+            ahead.shutdown(cancel_futures=True)
 
     def _read_all(self, looks: list[Look | PictureError], decode: Decoder) -> Iterator[Reading | PictureError]:
         return (self._read(one, decode) if isinstance(one, Look) else one for one in looks)
 
-    def _look_through(self, pictures: list[Source], batch_size: int) -> list[Look | PictureError]:
-        """A look at each picture, or why there can't be one."""
-        opened = [self._open(picture) for picture in pictures]
+    def _look_through(self, pictures: list[Source], batch_size: int, over: Event) -> list[Look | PictureError]:
+        """A look at each picture, or why there can't be one; nothing once it is over."""
+        opened = [self._open(picture) for picture in takewhile(lambda _: not over.is_set(), pictures)]
+        if over.is_set():
+            return []
         looks = iter(self._look([one for one in opened if isinstance(one, _Opened)], batch_size))
         return [next(looks) if isinstance(one, _Opened) else one for one in opened]
 
@@ -329,7 +342,7 @@ class Recognizer:
             reading = decode(look)
         except ValueError as error:  # this picture is too narrow for the length that was asked for
             return PictureError(str(error))
-        return self._place(calibrated(reading, *self.model.config.calibration), look)
+        return self._place(calibrated(reading, *self.calibration), look)
 
     def _place(self, reading: Reading, look: Look) -> Reading:
         """Add each character's focus, its frames' attention weighted by its posterior, and box."""
@@ -425,11 +438,22 @@ def _extents(mass: Array) -> npt.NDArray[np.float64]:
     return np.asarray(cells + 1 - (edges[rows, cells] - levels) / share[rows, cells])
 
 
+def _windows(pictures: Iterator[Source], largest: int) -> Iterator[list[Source]]:
+    """The pictures, some together: few at first, then more and more."""
+    size = min(FIRST_WINDOW, largest)
+    while window := list(islice(pictures, size)):
+        yield window
+        size = min(2 * size, largest)
+
+
 def _bounds(length: Length | None) -> tuple[int, int] | None:
     """A length constraint as fewest and most characters."""
     if length is None:
         return None
-    fewest, most = (length, length) if isinstance(length, int) else length
+    try:
+        fewest, most = map(index, length if isinstance(length, tuple | list) else (length, length))
+    except (TypeError, ValueError):
+        raise ValueError(f"The length is {length!r}; give a number, or the fewest and the most: (4, 6).") from None
     if not 0 <= fewest <= most:
         raise ValueError(f"The length is {fewest} to {most}; give a number, or a range such as 4 to 6.")
     return fewest, most
@@ -437,28 +461,14 @@ def _bounds(length: Length | None) -> tuple[int, int] | None:
 
 def _network(checkpoint: str | Path, device: str | None) -> Network:
     """The network of a folder or Hub id; ValueError where there is none or it is of another kind."""
-    folder = Path(checkpoint)
-    try:
-        if isinstance(checkpoint, str) and not folder.is_dir():
-            folder = fetch(checkpoint)
-        missing = next((name for name in NEEDED if not (folder / name).is_file()), None)
-        if not missing and device is None and not _gpu():
+    with loading(checkpoint) as folder:
+        if device is None and not _gpu():
             from crnn.engine import Engine
 
             return Engine.from_folder(folder)
-        if not missing:
-            from crnn.model import load
+        from crnn.model import load
 
-            model = load(folder)
-    except (KeyError, TypeError, RuntimeError) as error:  # settings that are not there, weights of other shapes
-        raise ValueError(
-            f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote."
-        ) from error
-    except Exception as error:  # the Hub, JSON and safetensors each have their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
-    if missing:
-        raise ValueError(f"{folder} holds no {missing}; give a folder that `python -m crnn train` wrote.")
+        model = load(folder)
     try:
         model.to(device or "cuda")  # type: ignore[arg-type]  # wrapped untyped
     except (RuntimeError, AssertionError) as error:  # no such device, none that torch was built for, one that is full

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unicodedata
 import wave
 from collections import OrderedDict
@@ -47,6 +48,13 @@ class Voice(NamedTuple):
     id: str
     name: str
     languages: tuple[str, ...]
+
+
+class Sound(NamedTuple):
+    """What was said lately."""
+
+    wav: bytes
+    until: float  # of time.monotonic(), when it is to be forgotten
 
 
 # ---------------------------------------------------------------- words
@@ -283,7 +291,8 @@ def _language(code: str) -> Language:
 
 # ---------------------------------------------------------------- sound, in the asking process
 
-_cache: OrderedDict[tuple[str, int, str | None], bytes] = OrderedDict()  # least recently used first
+_cache: OrderedDict[tuple[str, int, str | None], Sound] = OrderedDict()  # least recently used first
+_forgetter: threading.Timer | None = None  # one for all sounds, while there is any
 _cache_lock = threading.Lock()
 _running = threading.BoundedSemaphore(2)  # children at a time: more only slow each other down on two cores
 
@@ -363,23 +372,37 @@ def _cached(key: tuple[str, int, str | None]) -> bytes | None:
     with _cache_lock:
         if key in _cache:
             _cache.move_to_end(key)
-        return _cache.get(key)
+            return _cache[key].wav
+    return None
 
 
 def _remember(key: tuple[str, int, str | None], wav: bytes) -> None:
     """Keep a sound for a few minutes: what was read is nobody's business after that."""
-    forget = threading.Timer(CACHE_SECONDS, _forget, [key])
-    forget.daemon = True  # nor does it hold up the end of the program
-    forget.start()
     with _cache_lock:
-        _cache[key] = wav
-        while sum(map(len, _cache.values())) > CACHE_BYTES:
+        if _forgetter is None:
+            _forget_in(CACHE_SECONDS)
+        _cache[key] = Sound(wav, time.monotonic() + CACHE_SECONDS)
+        while sum(len(sound.wav) for sound in _cache.values()) > CACHE_BYTES:
             _cache.popitem(last=False)
 
 
-def _forget(key: tuple[str, int, str | None]) -> None:
+def _forget_in(seconds: float) -> None:
+    """Begin to wait for the end of the sound to be forgotten next."""
+    global _forgetter
+    _forgetter = threading.Timer(seconds, _forget)
+    _forgetter.daemon = True  # nor does it hold up the end of the program
+    _forgetter.start()
+
+
+def _forget() -> None:
+    """Forget all sounds whose time is over."""
+    global _forgetter
     with _cache_lock:
-        _cache.pop(key, None)
+        _forgetter, now = None, time.monotonic()
+        for key in [key for key, sound in _cache.items() if sound.until <= now]:
+            del _cache[key]
+        if _cache:
+            _forget_in(min(sound.until for sound in _cache.values()) - now)
 
 
 def _spoken(text: str, rate: int, voice: str | None) -> bytes:

@@ -61,18 +61,20 @@ def draw(
 
     Args:
         rng: the source of all randomness.
-        text: what it says; None: a random text.
+        text: what it says, of ASCII letters and digits, which every font has; None: a random text.
         style: a name of ``STYLES``; None: any, or a mixture of two.
         aspect: width over height; None: as the text needs. A random text is cut short where it doesn't fit.
         height: of the picture, px; None: of the style's.
         fonts: to choose from; None: those that :func:`crnn.fonts.find_fonts` gives of itself.
 
     Raises:
-        ValueError: the style is unknown.
+        ValueError: the style is unknown, or the text is empty or has other characters.
     """
+    if text is not None and not (text and set(text) <= set(NAMED["alphanumeric"])):
+        raise ValueError(f"The text {text!r} can't be drawn; give letters A-Z and a-z and digits.")
     rng = effects.Dice(rng)
     name, chosen = _choose_style(rng, style)
-    said = text or random_text(rng)
+    said = random_text(rng) if text is None else text
     height = height or int(rng.integers(chosen.height[0], chosen.height[1] + 1))
     cap = height * rng.uniform(*chosen.cap)
     patches = _set_line(rng, chosen, said, cap, fonts or find_fonts())

@@ -21,7 +21,8 @@ from crnn.data import DrawnBatches, PreparedPictures, collate
 from crnn.decode import collapse
 from crnn.evaluate import fit_calibration
 from crnn.fonts import find_fonts
-from crnn.model import CRNNForCTC
+from crnn.hub import loading
+from crnn.model import CRNNForCTC, load
 from crnn.recognizer import Recognizer
 
 BATCH_SIZE = 64
@@ -228,7 +229,7 @@ def train(
         raise ValueError(f"{output} holds a training already; give another folder, or --resume to go on with it.")
     last = last_checkpoint(output) if resume else None
     torch.manual_seed(seed)
-    model = CRNNForCTC.from_pretrained(start) if start else CRNNForCTC(config or CRNNConfig())
+    model = begin_with(start, config)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
     averaging = Averaging(model)
     begun = {"kind of pictures": "drawn", "start": name_of(start), "seed": seed}
@@ -275,6 +276,14 @@ def train(
     }
     (output / "training.json").write_text(json.dumps({**history, "log": trainer.state.log_history}, indent=1))
     return output
+
+
+def begin_with(start: str | Path | None, config: CRNNConfig | None) -> CRNNForCTC:
+    """The model that a training begins with: a checkpoint's, or a new one of this shape. ValueError if it is none."""
+    if not start:
+        return CRNNForCTC(config or CRNNConfig())
+    with loading(start) as folder:
+        return load(folder)
 
 
 def check_minutes(minutes: float | None) -> None:

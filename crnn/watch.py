@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,24 @@ class Journal:
             self.stop.unlink(missing_ok=True)
 
 
+@contextmanager
+def interrupts_stop(journal: Journal) -> Iterator[None]:
+    """Let an interrupt end the training with the best so far while the context lasts, instead of the program."""
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda *_: journal.stop.touch())
+    except ValueError:  # only a main thread may
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Watch(TrainerCallback):
-    """Measures on the held-out pictures, keeps the latest of the best weights, ends what gets worse or shall stop."""
+    """Measures on held-out pictures, keeps the latest weights as good as the best, and ends what gets worse."""
 
     FILE = "best.pt"
 
@@ -112,11 +129,6 @@ class Watch(TrainerCallback):
         self.losses: list[float] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, lambda *_: self.journal.stop.touch())
-        except ValueError:  # only a main thread may
-            pass
         if self.lowest is None:
             self.lowest = self._losses(self.first)
 

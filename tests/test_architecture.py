@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "metrics": ("decode",),
     "evaluate": ("charset", "data", "decode", "intake", "metrics", "recognizer", "styles", "synth"),
     "sheet": ("metrics", "recognizer", "styles", "synth"),
-    "train": ("charset", "config", "data", "decode", "evaluate", "fonts", "metrics", "model", "recognizer"),
+    "train": ("charset", "config", "data", "decode", "evaluate", "fonts", "metrics", "hub", "model", "recognizer"),
     "watch": ("data", "decode", "image", "intake", "metrics", "model", "recognizer", "train"),
     "finetune": (
         "charset", "config", "data", "decode", "fonts", "image", "intake", "likeness", "metrics", "model", "splice",
@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "tabs": (
         "charset", "decode", "hub", "image", "intake", "metrics", "overlay", "recognizer", "speech", "styles", "tabs",
     ),
-    "__init__": ("recognizer",),
+    "__init__": ("decode", "image", "recognizer"),
     "__main__": ("cli",),
 }  # fmt: skip
 TENSOR_LIBRARIES = {"torch", "transformers", "numpy", "cv2", "safetensors", "openvino"}

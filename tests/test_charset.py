@@ -9,15 +9,23 @@ from crnn.charset import BLANK, NAMED, Charset, resolve
 
 @pytest.mark.parametrize(
     ("spec", "characters"),
-    [("digits", "0123456789"), ("xyz", "xyz"), ("abca", "abc"), ("letters", NAMED["lower"] + NAMED["upper"])],
+    [
+        ("digits", "0123456789"),
+        ("DIGITS", "0123456789"),
+        ("xyz", "xyz"),
+        ("abca", "abc"),
+        ("letters", NAMED["lower"] + NAMED["upper"]),
+    ],
 )
 def test_resolve(spec: str, characters: str) -> None:
     assert resolve(spec) == characters
 
 
-def test_resolve_refuses_an_empty_spec() -> None:
+def test_resolve_refuses_what_says_nothing() -> None:
     with pytest.raises(ValueError, match="empty"):
         resolve("")
+    with pytest.raises(ValueError, match="is a list"):
+        resolve(["a", "b"])  # type: ignore[arg-type]
 
 
 def test_text_survives_the_way_to_ids_and_back() -> None:

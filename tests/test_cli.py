@@ -46,7 +46,7 @@ def test_read_json_prints_a_line_for_each_picture(tiny_checkpoint: Path, picture
     assert set(lines[1]) == {"picture", "error"}
     assert "not a picture" in lines[1]["error"]
     for line in (lines[0], lines[2]):
-        assert list(line) == ["picture", "text", "confidence", "characters", "alternatives"]
+        assert list(line) == ["picture", "text", "confidence", "box", "characters", "alternatives"]
         assert 3 <= len(line["text"]) <= 4
         assert len(line["alternatives"]) == 2
         assert [character["text"] for character in line["characters"]] == list(line["text"])
@@ -168,7 +168,7 @@ def test_evaluate_counts_a_broken_picture_as_wrong(sets: list[str], capsys: Outp
     assert main(["evaluate", *sets, "--json"]) == 1  # as for read
     printed = capsys.readouterr()
     assert re.fullmatch(r"counted as read wrong: .*bad\.png: Broken\.\n", printed.err)
-    full, half, mean, pooled = (json.loads(line) for line in printed.out.splitlines())
+    full, half, pooled, mean = (json.loads(line) for line in printed.out.splitlines())
     assert full == {"set": "all", "n": 2, "exact": 1.0, "cased": 1.0, "cer": 0.0, "ece": 0.0}
     assert (half["exact"], half["cer"]) == (0.5, 0.6)  # "bad" has 3 of the 5 characters
     assert (mean["set"], mean["n"], mean["exact"]) == ("mean", 4, 0.75)

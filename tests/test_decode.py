@@ -18,13 +18,13 @@ from crnn.decode import (
     Alternative,
     Character,
     Reading,
+    _text_scores,
     beam_search,
     calibrated,
     collapse,
     greedy,
     lead,
     most_likely,
-    text_log_probability,
 )
 
 Floats = NDArray[np.float64]
@@ -32,6 +32,10 @@ SEEDS = range(8)
 ABC = Charset("abc")
 CASES = Charset("aAb")
 EVERYTHING = 10_000  # a beam, or a number of texts, that leaves nothing out
+
+
+def text_log_probability(log_probs: Floats, ids: list[int]) -> float:
+    return float(_text_scores([[log_probs]], [[ids]])[0, 0, 0])
 
 
 def random_frames(seed: int, frames: int = 5, classes: int = 4) -> Floats:
@@ -349,6 +353,7 @@ def test_a_reading_is_plain_json() -> None:
     assert json.loads(json.dumps(reading.as_dict())) == {
         "text": "a",
         "confidence": 0.8765,
+        "box": None,
         "characters": [
             {
                 "text": "a",
@@ -359,7 +364,8 @@ def test_a_reading_is_plain_json() -> None:
         ],
         "alternatives": [{"text": "b", "confidence": 0.1}],
     }
-    assert Reading("", 1.0).as_dict() == {"text": "", "confidence": 1.0, "characters": [], "alternatives": []}
+    nothing = {"text": "", "confidence": 1.0, "box": [0.0, 1.0, 2.0, 3.5], "characters": [], "alternatives": []}
+    assert Reading("", 1.0, box=(0, 1, 2, 3.5)).as_dict() == nothing
 
 
 def test_calibration_shares_what_is_left_among_the_others() -> None:

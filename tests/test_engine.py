@@ -82,6 +82,27 @@ def test_threads_do_not_mix_up_their_pictures(tiny_checkpoint: Path) -> None:
     assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
 
 
+def test_a_forked_process_reads_and_so_does_one_that_gets_a_copy(
+    tmp_path: Path, tiny_checkpoint: Path, word_picture: Callable[..., np.ndarray]
+) -> None:
+    Image.fromarray(word_picture("7Kx2")).save(tmp_path / "one.png")
+    code = f"""
+import multiprocessing, pickle
+from crnn.engine import Engine
+from crnn.recognizer import Recognizer
+from pathlib import Path
+
+reader = Recognizer(Engine.from_folder(Path({str(tiny_checkpoint)!r})))
+texts = [reader.read({str(tmp_path / "one.png")!r}).text]
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    for work in (reader.read, pickle.loads(pickle.dumps(reader)).read):
+        texts.append(pool.apply_async(work, [{str(tmp_path / "one.png")!r}]).get(60).text)
+print(len(texts), len(set(texts)))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout.split() == ["3", "1"], ran.stderr
+
+
 def test_a_head_for_other_characters_is_refused(tiny_model: CRNNForCTC) -> None:
     weights = {name: tensor.numpy() for name, tensor in tiny_model.state_dict().items()}
     shape = {name: getattr(tiny_model.config, name) for name in engine.Config.__dataclass_fields__}

@@ -97,10 +97,10 @@ def test_calibration_finds_the_line_that_the_answers_follow(monkeypatch: pytest.
     class Doubter:
         """Right with log odds 0.5 x + 1 where it gives log odds x."""
 
-        model = SimpleNamespace(config=SimpleNamespace(calibration=(9.0, 9.0)))
+        calibration = (9.0, 9.0)
 
         def read_many(self, pictures: Iterable[np.ndarray]) -> Iterator[Reading]:
-            assert self.model.config.calibration == (1.0, 0.0)  # what is fitted is the network's own confidence
+            assert self.calibration == (1.0, 0.0)  # what is fitted is the network's own confidence
             for _ in pictures:
                 odds = rng.normal(0, 2)
                 right = rng.random() < 1 / (1 + np.exp(-0.5 * odds - 1))
@@ -111,7 +111,7 @@ def test_calibration_finds_the_line_that_the_answers_follow(monkeypatch: pytest.
     doubter: Recognizer = Doubter()  # type: ignore[assignment]
     slope, offset = fit_calibration(doubter, 400, seed=0)
     assert (slope, offset) == (pytest.approx(0.5, abs=0.05), pytest.approx(1, abs=0.1))
-    assert doubter.model.config.calibration == (9.0, 9.0)
+    assert doubter.calibration == (9.0, 9.0)
 
 
 def test_a_reader_that_reads_nothing_has_no_shares_of_characters() -> None:

@@ -55,8 +55,9 @@ def test_one_character_shows_its_own_map_alone() -> None:
 
 
 def test_a_character_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(IndexError):
-        overlay(PICTURE, reading(5, 30), character=2)
+    for number in (2, -1):
+        with pytest.raises(IndexError):
+            overlay(PICTURE, reading(5, 30), character=number)
 
 
 def test_numbers_tell_apart_what_colours_repeat() -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import torch
 
 import crnn
 from crnn.config import CRNNConfig
-from crnn.decode import Reading, text_log_probability
+from crnn.decode import Reading, _text_scores
 from crnn.image import PictureError
 from crnn.model import CRNNForCTC
 from crnn.recognizer import Recognizer, Seen
@@ -85,7 +85,9 @@ def test_what_is_unsure_is_looked_at_again_and_a_text_has_its_mean_probability(
     look = reader.look(np.zeros((96, 128, 3), np.uint8))
     assert model.looks == len(answers)
     two = tiny_config.charset.index("2") + 1
-    mean = np.mean([math.exp(text_log_probability(model.sees(number), [two])) for number in range(len(answers))])
+    mean = np.exp(
+        _text_scores([[model.sees(number).astype(float) for number in range(len(answers))]], [[[two]]])
+    ).mean()
     for top in (0, 5):
         reading = reader.decode(look, top=top)
         # the beam search divides by what float32 leaves of each frame's sum
@@ -218,7 +220,11 @@ def test_constraints_hold(tiny_model: CRNNForCTC, word_picture: Draw) -> None:
         ({"charset": ""}, "empty"),
         ({"length": (5, 4)}, "5 to 4"),
         ({"length": -1}, "-1"),
-        ({"top": -1}, "^-1 other texts were asked for; give 0 or more.$"),
+        ({"length": (4,)}, r"^The length is \(4,\); give a number, or the fewest and the most: \(4, 6\).$"),
+        ({"length": "4-6"}, "^The length is '4-6'; "),
+        ({"charset": ["a"]}, "^The charset is a list: "),
+        ({"top": -1}, "^-1 other texts were asked for; give a whole number from 0 to 100.$"),
+        ({"top": 10**7}, "^10000000 other texts were asked for; "),
         ({"batch_size": 0}, "^The batch size is 0; give 1 or more.$"),
     ],
 )
@@ -227,13 +233,41 @@ def test_impossible_wishes_are_refused_at_once(tiny_model: CRNNForCTC, wish: dic
         Recognizer(tiny_model).read_many([], **wish)  # before any picture is looked at
 
 
+def test_one_picture_is_not_several(tiny_model: CRNNForCTC) -> None:
+    with pytest.raises(ValueError, match="^One str came instead of several pictures; give a list of them.$"):
+        Recognizer(tiny_model).read_many("one.png")
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(tiny_model: CRNNForCTC, word_picture: Draw) -> None:
+    reading = Recognizer(tiny_model).read(word_picture("4711"), length=np.int64(3), top=np.int64(2))  # type: ignore[arg-type]
+    assert (len(reading.text), len(reading.alternatives)) == (3, 2)
+
+
+def test_who_has_enough_waits_for_no_more(tiny_model: CRNNForCTC, word_picture: Draw) -> None:
+    """The first readings come after few pictures, and at the end no more than a window or two are opened."""
+    picture, taken = word_picture("1"), 0
+
+    def pictures() -> Iterator[np.ndarray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield picture
+
+    readings = Recognizer(tiny_model).read_many(pictures())
+    next(readings)
+    assert taken <= 8 + 16 + 32
+    threads = threading.active_count()
+    readings.close()  # type: ignore[attr-defined]  # a generator's
+    assert threading.active_count() < threads
+
+
 def test_batches_read_like_singles_in_order_and_survive_bad_pictures(
     tiny_model: CRNNForCTC, word_picture: Draw
 ) -> None:
     reader = Recognizer(tiny_model)
     pictures = [word_picture(f"{n}a{n}", width=60 + 37 * n % 150) for n in range(11)]
     singles = [reader.read(picture) for picture in pictures]
-    sources: list = [*pictures[:3], b"broken", *pictures[3:], "/no/such.png"]
+    sources: list = [*pictures[:3], b"broken", *pictures[3:], None]
     results = list(reader.read_many(iter(sources), batch_size=2))  # windows of 8: more than one
     assert [number for number, result in enumerate(results) if isinstance(result, PictureError)] == [3, 12]
     readings = [result for result in results if isinstance(result, Reading)]

@@ -279,6 +279,8 @@ def corrected(reading: Reading, number: int, text: str) -> Reading:
 
     The old one becomes the first alternative. Raises IndexError where there is no such character.
     """
+    if number < 0:
+        raise IndexError(f"There is no character {number}.")
     old = reading.characters[number]
     others = (Alternative(old.text, old.confidence), *(other for other in old.alternatives if other.text != text))
     new = replace(old, text=text, confidence=1.0, alternatives=others)
