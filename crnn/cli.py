@@ -12,11 +12,12 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from crnn import __version__
 from crnn.charset import NAMED
 from crnn.speech import LANGUAGES, STYLES
+from crnn.styles import STYLES as DRAWN
 
 if TYPE_CHECKING:
     from crnn.decode import Reading
@@ -42,11 +43,18 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more at its end
         return 128 + 13  # SIGPIPE, as a shell reports it
     except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: no voice, no font
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_sentence(error)}", file=sys.stderr)
         return BAD
     except KeyboardInterrupt:
         return 130  # as a shell reports it
     return status
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell the user; the file system's errors say neither which file nor what to do."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} can't be used ({error.strerror}); give another."
+    return str(error)
 
 
 def read(arguments: argparse.Namespace) -> int:
@@ -56,7 +64,7 @@ def read(arguments: argparse.Namespace) -> int:
     from crnn.speech import speak, words
 
     readings = Recognizer.from_pretrained(arguments.checkpoint).read_many(
-        (sys.stdin.buffer if name == "-" else name for name in arguments.pictures),
+        (_stdin() if name == "-" else name for name in arguments.pictures),
         charset=arguments.charset,
         length=arguments.length,
         ignore_case=arguments.ignore_case,
@@ -73,6 +81,12 @@ def read(arguments: argparse.Namespace) -> int:
     return 0 if len(read) == len(arguments.pictures) else BAD
 
 
+def _stdin() -> BinaryIO:
+    if sys.stdin is None:
+        raise ValueError("- stands for standard input, which is closed; give a file.")
+    return sys.stdin.buffer
+
+
 def _print_reading(name: str, reading: Reading | ValueError, as_json: bool) -> None:
     """Print one picture's line: to stdout, and without --json an error to stderr."""
     if as_json:
@@ -81,7 +95,7 @@ def _print_reading(name: str, reading: Reading | ValueError, as_json: bool) -> N
     elif isinstance(reading, ValueError):
         print(f"{name}: {reading}", file=sys.stderr)
     else:
-        print(f"{name}: {reading.text} ({reading.confidence:.0%})", flush=True)
+        print(f"{name}: {reading.text or '(nothing)'} ({reading.confidence:.0%})", flush=True)
 
 
 def speak(arguments: argparse.Namespace) -> int:
@@ -168,6 +182,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
         one = read_labelled(reader, folder)
         for problem in one.problems:
             print(f"counted as read wrong: {problem}", file=sys.stderr)
+        if one.unlabelled:
+            print(f"left out: {one.unlabelled} pictures in {folder} without a label", file=sys.stderr)
         labelled.append(one)
         scores.append(score(one.name, one.texts, one.readings))
         _print_scores(scores[-1], arguments.json)
@@ -229,7 +245,7 @@ def sheet(arguments: argparse.Namespace) -> int:
         drawn = mistakes_sheet(reader, arguments.columns, arguments.seed)
     else:
         drawn = styles_sheet(arguments.columns, arguments.seed)
-    drawn.save(arguments.output)
+    drawn.save(arguments.output, "PNG")
     print(f"{arguments.output}: {drawn.width} x {drawn.height} px")
     return 0
 
@@ -288,13 +304,13 @@ def _read_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--top", type=_count, default=5, metavar="K", help="other texts to give with --json (%(default)s)"
     )
-    parser.add_argument("--speak", type=Path, metavar="FILE.wav", help="say all texts that were read in this file")
+    parser.add_argument("--speak", type=_sound, metavar="FILE.wav", help="say all texts that were read in this file")
     _voice_arguments(parser)
 
 
 def _speak_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE.wav")
+    parser.add_argument("--output", type=_sound, required=True, metavar="FILE.wav")
     _voice_arguments(parser)
 
 
@@ -308,13 +324,14 @@ def _voice_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _draw_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "python -m crnn draw FOLDER --count N [--seed N] [--style NAME ...]"  # the last would take FOLDER
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--count", type=_count, required=True, metavar="N", help="how many pictures")
     parser.add_argument(
         "--seed", type=_count, default=0, metavar="N", help="another seed, other pictures (%(default)s)"
     )
     parser.add_argument(
-        "--style", nargs="+", metavar="NAME", help="these styles in turn; all, mixed, where none is named"
+        "--style", nargs="+", metavar="NAME", help=f"these in turn, else all, mixed: {', '.join(DRAWN)}"
     )
 
 
@@ -349,7 +366,7 @@ def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 def _sheet_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, metavar="FILE.png")
     parser.add_argument("--mistakes", action="store_true", help="only pictures that are read wrong")
-    parser.add_argument("--columns", type=_count, default=6, metavar="N", help="pictures a style (%(default)s)")
+    parser.add_argument("--columns", type=_positive, default=6, metavar="N", help="pictures a style (%(default)s)")
     parser.add_argument(
         "--seed", type=_count, default=0, metavar="N", help="another seed, other pictures (%(default)s)"
     )
@@ -376,6 +393,20 @@ def _count(value: str) -> int:
     if not value.isdecimal():
         raise argparse.ArgumentTypeError(f"{value!r} is no whole number; give 0, 1, 2 ...")
     return int(value)
+
+
+def _positive(value: str) -> int:
+    """A whole number from 1 on."""
+    if not _count(value):
+        raise argparse.ArgumentTypeError("0 is too few; give 1, 2, 3 ...")
+    return int(value)
+
+
+def _sound(value: str) -> Path:
+    """Where a sound is to be written; said before all pictures were read for nothing."""
+    if Path(value).suffix.lower() != ".wav" or not Path(value).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{value!r} is no place for a sound; give a FILE.wav in a folder that exists")
+    return Path(value)
 
 
 def _length(value: str) -> tuple[int, int]:

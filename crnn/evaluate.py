@@ -27,13 +27,15 @@ PATCH = 0.5  # side of a hidden patch, in heights of the glyph
 class Labelled(NamedTuple):
     """A labelled set and what was read in it: for each text a reading, without its characters.
 
-    Their maps would fill the memory where pages are read. `problems` tells of each picture that could not be opened.
+    Their maps would fill the memory where pages are read. `problems` tells of each picture that could not be opened,
+    `unlabelled` of how many without a label were left out.
     """
 
     name: str
     texts: list[str]
     readings: list[Reading]
     problems: list[str]
+    unlabelled: int
 
 
 def read_labelled(reader: Recognizer, folder: Path) -> Labelled:
@@ -55,7 +57,8 @@ def read_labelled(reader: Recognizer, folder: Path) -> Labelled:
         else:
             readings.append(Reading("", 0.0))
             problems.append(f"{example.path}: {result}")
-    return Labelled(folder.resolve().name, [example.text for example in examples], readings, problems)
+    texts = [example.text for example in examples]
+    return Labelled(folder.resolve().name, texts, readings, problems, len(brought) - len(examples))
 
 
 class OnDrawn(NamedTuple):

@@ -38,6 +38,7 @@ from crnn.train import (
     last_checkpoint,
     name_of,
     progress,
+    save,
 )
 from crnn.watch import Journal, Watch, interrupts_stop, scores
 
@@ -139,6 +140,7 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
     last = last_checkpoint(output) if wishes.resume else None
     torch.manual_seed(wishes.seed)
     model = begin_with(wishes.start, wishes.config)
+    journal.say("Looking at the pictures; the first step follows in some seconds.")
     training, held_out, new = _pictures(folders, model.config, wishes.seed, journal)
     begun = _begun(wishes, training, held_out)
     clock, done = progress(last, begun) if last else (Clock(MINUTES), 0)
@@ -187,7 +189,7 @@ def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, 
         after = watch.readings(watch.best)
         if trainer.is_world_process_zero():
             model.load_state_dict(watch.best)
-            model.save_pretrained(output)
+            save(model, output)
             figures = {"before": scores(held_out, before), "after": scores(held_out, after)}
             card = _card(wishes, len(training), len(held_out), clock, figures)
             (output / "README.md").write_text(card, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,7 +86,8 @@ def loading(checkpoint: str | Path) -> Iterator[Path]:
         if isinstance(checkpoint, str) and not folder.is_dir():
             folder = fetch(checkpoint)
         missing = next((name for name in NEEDED if not (folder / name).is_file()), None)
-        if not missing:
+        closed = next((name for name in NEEDED if not missing and not os.access(folder / name, os.R_OK)), None)
+        if not missing and not closed:
             yield folder
     except (KeyError, TypeError, RuntimeError) as error:  # settings that are not there, weights of other shapes
         raise ValueError(
@@ -96,6 +98,8 @@ def loading(checkpoint: str | Path) -> Iterator[Path]:
         raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
     if missing:
         raise ValueError(f"{folder} holds no {missing}; give a folder that `python -m crnn train` wrote.")
+    if closed:
+        raise ValueError(f"{folder / closed} can't be opened; check its permissions.")
 
 
 def _sentence(error: BaseException, repo: str) -> str:

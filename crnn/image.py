@@ -15,6 +15,8 @@ from PIL import Image, ImageOps
 
 # Decoders for formats that people upload. Pillow has more; some of them start other programs (EPS: Ghostscript).
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF")
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8")  # how the usual ones begin
+DAMAGED = "The picture is damaged or cut off; save or download it again."
 MAX_PIXELS = 50_000_000  # 150 MB as RGB; a phone's camera stays below
 MAX_BYTES = 500_000_000  # of a file; 50 megapixels of 16 bits with transparency take 400 MB
 MIN_SIDE_PX = 2
@@ -69,6 +71,8 @@ def open_picture(source: Source) -> Picture:
     if isinstance(source, Image.Image):
         _check_size(*source.size)
         return _from_pillow(source)
+    if isinstance(source, str) and "://" in source:
+        raise PictureError(f"{source} is an address, and nothing is fetched; save the picture and give its file.")
     if isinstance(source, str | Path):
         return _from_bytes(_read_file(Path(source)))
     if isinstance(source, bytes | bytearray | memoryview):
@@ -148,7 +152,12 @@ def _from_bytes(data: bytes) -> Picture:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PictureError(f"The picture has more than {MAX_PIXELS // 10**6} megapixels; crop or shrink it.") from None
     except Exception:  # Pillow's decoders raise many kinds on broken headers
-        raise PictureError("The file is not a picture; choose a PNG, JPEG, WebP, GIF, BMP or TIFF file.") from None
+        if data.startswith(SIGNATURES):
+            raise PictureError(DAMAGED) from None
+        raise PictureError(
+            "The file is not a picture of a kind that can be read; choose a PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF or "
+            "PPM file."
+        ) from None
     _check_size(*image.size)
     return _from_pillow(image)
 
@@ -177,7 +186,7 @@ def _from_pillow(image: Image.Image) -> Picture:
     except PictureError:
         raise
     except Exception:  # decoders raise many kinds: OSError for cut files, SyntaxError, struct.error, ValueError ...
-        raise PictureError("The picture is damaged or cut off; save or download it again.") from None
+        raise PictureError(DAMAGED) from None
 
 
 def _upright(image: Image.Image) -> Image.Image:

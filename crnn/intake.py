@@ -22,10 +22,11 @@ import numpy as np
 from crnn.charset import Charset
 from crnn.image import Geometry, lowered, open_picture
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".avif", ".ppm")
 ARCHIVE_ENDINGS = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 TABLE = "metadata.csv"
 COLUMNS = ("file_name", "text")
+DELIMITERS = ",;\t"  # spreadsheets write semicolons where the comma is the decimal point
 HIDDEN = ("__MACOSX",)  # what macOS puts beside the files; names with a leading dot are hidden too
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # LZMA may ask for gigabytes of memory
 ENCRYPTED = 0x2041  # flag bits: encrypted; with strong encryption; its list of files too
@@ -70,7 +71,8 @@ def read_folder(folder: str | Path, names: bool = True) -> list[Example]:
     """The pictures of a folder and of the folders in it, with their texts.
 
     Texts come from each ``metadata.csv`` (columns ``file_name`` and ``text``; pictures that it doesn't name have none),
-    or else from names such as ``LABEL.png`` and ``LABEL_1.png``.
+    or else from names such as ``LABEL.png`` and ``LABEL_1.png``. Names that all say the same, as a camera gives them
+    (``IMG_0001.jpg``), are no labels.
 
     Args:
         folder: of the pictures.
@@ -96,7 +98,9 @@ def read_folder(folder: str | Path, names: bool = True) -> list[Example]:
         examples = [Example(path, text) for path, text in texts.items()]
         examples += [Example(path, "") for path in pictures if path not in texts]
     else:
-        examples = [Example(path, re.sub(r"_\d+$", "", path.stem) if names else "") for path in pictures]
+        labels = [re.sub(r"_\d+$", "", path.stem) for path in pictures]
+        named = names and (len(set(labels)) > 1 or len(labels) == 1)
+        examples = [Example(path, label if named else "") for path, label in zip(pictures, labels, strict=True)]
     if not examples:
         raise ValueError(
             f"{folder} has no labelled pictures; give a metadata.csv with file_name,text or name pictures LABEL.png."
@@ -137,17 +141,16 @@ def _read_table(table: Path) -> list[tuple[Path, str]]:
         content = table.read_bytes().decode("utf-8-sig")
         if "\0" in content:
             raise ValueError(f"{table.name} is not UTF-8 (it holds zero bytes); save it as UTF-8.")
-        reader = csv.DictReader(io.StringIO(content, newline=""), skipinitialspace=True)
-        if not set(COLUMNS) <= set(reader.fieldnames or ()):
-            columns = _short(", ".join(reader.fieldnames)) if reader.fieldnames else "none"
-            raise ValueError(f"{table.name} has the columns {columns}; it needs file_name and text.")
-        rows = [(row["file_name"] or "", row["text"] or "") for row in reader]
+        rows = _rows(content, table.name)
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{table.name} is not UTF-8 (byte {error.object[error.start]:#04x} at {error.start}); save it as UTF-8."
         ) from None
-    except csv.Error as error:
-        raise ValueError(f"{table.name} is no table of comma-separated values ({error}); save it as CSV.") from None
+    except csv.Error as error:  # a quote that is not closed, above all
+        raise ValueError(
+            f"{table.name} is no table of comma-separated values ({error}); save it as CSV, and a quote within a text "
+            "as two."
+        ) from None
     except OSError as error:
         raise ValueError(f"{table.name} can't be read ({error.strerror}); check its permissions.") from None
     for name, _ in rows:
@@ -155,7 +158,39 @@ def _read_table(table: Path) -> list[tuple[Path, str]]:
             raise ValueError(f"{table.name} names {_short(name)}, which leads out of its folder; name files beside it.")
         if is_odd(name):
             raise ValueError(f"{table.name} names {_short(name)}; use shorter names without control characters.")
-    return [(table.parent / name, text) for name, text in rows if name]
+    return [(_file(table.parent, name), text) for name, text in rows if name]
+
+
+def _rows(content: str, table: str) -> list[tuple[str, str]]:
+    """File names and texts, between commas, semicolons or tabs. Raises csv.Error, or ValueError in one sentence."""
+    for delimiter in DELIMITERS:
+        lines = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+        columns = next(lines, [])
+        said = [column.strip().lower() for column in columns]
+        if set(COLUMNS) <= set(said):
+            break
+    else:
+        first = next(csv.reader(io.StringIO(content)), [])
+        raise ValueError(
+            f"{table} has the columns {_short(', '.join(first)) if first else 'none'}; it needs file_name and text, "
+            "with a comma between."
+        )
+    name, text = (said.index(column) for column in COLUMNS)
+    rows = []
+    for row in lines:
+        if len(row) > len(said):
+            raise ValueError(
+                f"Line {lines.line_num} of {table} has {len(row)} values for {len(said)} columns; put quotes around a "
+                f"text with {delimiter!r} in it."
+            )
+        row += [""] * (len(said) - len(row))
+        rows.append((row[name], row[text]))
+    return rows
+
+
+def _file(folder: Path, name: str) -> Path:
+    """The file that a table's row names; Windows writes backslashes between folders."""
+    return folder / name if (folder / name).exists() else folder / name.replace("\\", "/")
 
 
 def leads_out(name: str) -> bool:

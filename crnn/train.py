@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -267,7 +268,7 @@ def train(
     figures = trainer.evaluate()
     model.load_state_dict(averaging.weights)
     model.config.calibration = fit_calibration(Recognizer(model), CALIBRATION_PICTURES, EVALUATION_SEED)
-    model.save_pretrained(output)
+    save(model, output)
     history = {
         "seed": seed,
         "minutes": clock.minutes,
@@ -284,6 +285,12 @@ def begin_with(start: str | Path | None, config: CRNNConfig | None) -> CRNNForCT
         return CRNNForCTC(config or CRNNConfig())
     with loading(start) as folder:
         return load(folder)
+
+
+def save(model: CRNNForCTC, output: Path) -> None:
+    """Write a finished checkpoint, for all to read who may read the folder; safetensors alone would be its owner's."""
+    model.save_pretrained(output)
+    shutil.copymode(output / "config.json", output / "model.safetensors")
 
 
 def check_minutes(minutes: float | None) -> None:

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     ),
     "cli": (
         "bench", "charset", "config", "data", "decode", "evaluate", "finetune", "image", "metrics", "model",
-        "recognizer", "sheet", "speech", "synth", "train",
+        "recognizer", "sheet", "speech", "styles", "synth", "train",
     ),
     "tabs": (
         "charset", "decode", "hub", "image", "intake", "metrics", "overlay", "recognizer", "speech", "styles", "tabs",

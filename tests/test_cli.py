@@ -13,6 +13,7 @@ import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,30 @@ def test_read_takes_a_picture_from_standard_input(
     assert piped["text"] == named["text"]
 
 
+def test_read_says_that_nothing_was_read(monkeypatch: pytest.MonkeyPatch, pictures: list[str], capsys: Output) -> None:
+    empty = SimpleNamespace(read_many=lambda names, **wishes: [Reading("", 0.5) for _ in names])
+    monkeypatch.setattr("crnn.recognizer.Recognizer.from_pretrained", lambda checkpoint: empty)
+    assert main(["read", pictures[0]]) == 0
+    assert capsys.readouterr().out == f"{pictures[0]}: (nothing) (50%)\n"
+
+
+def test_read_ends_quietly_where_nobody_reads_on(tiny_checkpoint: Path, pictures: list[str]) -> None:
+    command = [sys.executable, "-m", "crnn", "read", pictures[0], "--json", "--checkpoint", tiny_checkpoint]
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_closed_standard_input_is_said(
+    tiny_checkpoint: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["read", "-", "--checkpoint", str(tiny_checkpoint)]) == 1
+    assert capsys.readouterr().err == "error: - stands for standard input, which is closed; give a file.\n"
+
+
 def seconds_of_sound(file: Path) -> float:
     with wave.open(str(file)) as sound:
         assert any(sound.readframes(sound.getnframes()))
@@ -97,8 +122,12 @@ def seconds_of_sound(file: Path) -> float:
 
 def test_read_speaks(tiny_checkpoint: Path, pictures: list[str], tmp_path: Path) -> None:
     sound = tmp_path / "said.wav"
-    main(["read", pictures[0], "--length", "3", "--speak", str(sound), "--checkpoint", str(tiny_checkpoint)])
-    assert seconds_of_sound(sound) > 0.5
+    command = ["read", pictures[0], "--length", "3", "--speak", str(sound), "--checkpoint", str(tiny_checkpoint)]
+    main(command)
+    plain = seconds_of_sound(sound)
+    assert plain > 0.5
+    main([*command, "--rate", "300"])
+    assert 0.5 < seconds_of_sound(sound) < 0.8 * plain
 
 
 def test_speak(tmp_path: Path, capsys: Output) -> None:
@@ -199,6 +228,9 @@ def test_bench_says_first_what_a_plot_lacks(monkeypatch: pytest.MonkeyPatch, cap
 
 
 def test_evaluate_needs_a_label(sets: list[str], tmp_path: Path, capsys: Output) -> None:
+    (tmp_path / "all" / "metadata.csv").write_text("file_name,text\na1.png,a1\n")
+    assert main(["evaluate", sets[0]]) == 0
+    assert re.fullmatch(r"left out: 1 pictures in .*all without a label\n", capsys.readouterr().err)
     (tmp_path / "all" / "metadata.csv").write_text("file_name,text\n")
     assert main(["evaluate", sets[0]]) == 1
     assert "None of the 2 pictures in" in capsys.readouterr().err
@@ -237,12 +269,14 @@ def test_train_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
         (["read", "x.png", "--checkpoint", "."], "holds no config.json"),
         (["speak", "a", "--output", "x.wav", "--rate", "10"], "rate of 10"),
         (["evaluate", "no/such/folder", "--checkpoint", "."], "holds no config.json"),
+        (["draw", "file", "--count", "1"], "file can't be used (File exists); give another."),
     ],
 )
 def test_mistakes_get_one_sentence(
     arguments: list[str], sentence: str, capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -256,6 +290,9 @@ def test_mistakes_get_one_sentence(
         ["read"],
         ["read", "x.png", "--length", "5-"],
         ["read", "x.png", "--length", "long"],
+        ["read", "x.png", "--speak", "x.mp3"],
+        ["speak", "a", "--output", "no/such/folder/x.wav"],
+        ["sheet", "x.png", "--columns", "0"],
         ["draw", "x", "--count", "-1"],
         ["train", "--output", "x"],
         ["train", "folder", "--draw", "--output", "x"],

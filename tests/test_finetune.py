@@ -256,7 +256,11 @@ def test_what_came_to_nothing_is_not_in_the_way(folder: Path, small: Path, tmp_p
         fine_tune([tmp_path / "mistyped"], tmp_path / "run", FineTuning(small))
     with (tmp_path / "run" / Journal.FILE).open("a") as file:
         file.write('{"event": "st')  # half written, as after a crash
+    before = signal.getsignal(signal.SIGINT)
     fine_tune([folder], tmp_path / "run", FineTuning(small, steps=2, draw_share=0))
+    assert signal.getsignal(signal.SIGINT) is before  # an interrupt ends the program again
+    modes = {(tmp_path / "run" / name).stat().st_mode for name in ("model.safetensors", "config.json")}
+    assert len(modes) == 1  # who may read the one may read the other
     assert not events(tmp_path / "run", "error") and len(events(tmp_path / "run", "done")) == 1
     with pytest.raises(ValueError, match="holds a finished training already"):
         fine_tune([folder], tmp_path / "run", FineTuning(small))

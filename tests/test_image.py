@@ -30,7 +30,8 @@ def test_every_way_to_give_a_picture_is_the_same(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_bytes(encoded(RGB))
     with path.open("rb") as file:
-        sources = [path, str(path), path.read_bytes(), file, Image.open(path), RGB]
+        content = path.read_bytes()
+        sources = [path, str(path), content, bytearray(content), memoryview(content), file, Image.open(path), RGB]
         for source in sources:
             assert np.array_equal(open_picture(source), RGB), type(source)
 
@@ -154,6 +155,11 @@ BAD = {
     "1x1": (encoded(RGB[:1, :1]), "1x1 px"),
     "20,000 x 20,000": (header_of(20_000, 20_000), "50 megapixels"),
     "8,000 x 8,000": (header_of(8_000, 8_000), "8000x8000 px"),
+    "a PNG's first bytes": (PNG[:12], "damaged or cut off"),
+    "nothing": (None, "A NoneType is no picture; give a path"),
+    "a list": ([PNG], "A list is no picture; give a path"),
+    "a text file": (io.StringIO("no bytes"), "gives text; open it in binary mode"),
+    "an address": ("https://example.org/a.png", "https://example.org/a.png is an address, and nothing is fetched"),
     "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
     "float array": (np.zeros((20, 40, 3)), "float64 of shape (20, 40, 3)"),
     "16-bit array": (np.zeros((20, 40), np.uint16), "uint16 of shape (20, 40)"),

@@ -74,6 +74,23 @@ def test_labels_come_from_each_table_and_only_from_there(tmp_path: Path) -> None
     assert labels(tmp_path) == [("a.png", "XY9"), ("sub/c.png", "a,\u2028b"), ("sub/d.png", "7"), ("b.png", "")]
 
 
+def test_a_table_may_be_of_another_country_or_from_windows(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "sub/b.png"):
+        (tmp_path / name).touch()
+    for content in ("File_Name ; Text\na.png;1,5\nsub\\b.png;x\n", "text\tfile_name\n1,5\ta.png\nx\tsub/b.png\n"):
+        (tmp_path / "metadata.csv").write_text(content)
+        assert labels(tmp_path) == [("a.png", "1,5"), ("sub/b.png", "x")]
+
+
+def test_names_that_a_camera_gives_are_no_labels(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / f"IMG_{number:04}.jpg").touch()
+    assert labels(tmp_path) == [(f"IMG_{number:04}.jpg", "") for number in range(3)]
+    (tmp_path / "ab.jpg").touch()
+    assert labels(tmp_path)[0] == ("IMG_0000.jpg", "IMG")
+
+
 def test_a_folder_without_labels_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no labelled pictures; give a metadata.csv") as caught:
         read_folder(tmp_path)
@@ -87,7 +104,12 @@ def test_a_folder_without_labels_says_what_it_needs(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"name,label\na.png,a\n", "has the columns 'name, label'; it needs file_name and text"),
-        (b"file_name;text\na.png;a\n", "has the columns 'file_name;text'; it needs"),
+        (b"file_name:text\na.png:a\n", "has the columns 'file_name:text'; it needs file_name and text, with a comma"),
+        (b"file_name,text\na.png,a\nb.png,b,c\n", "Line 3 of metadata.csv has 3 values for 2 columns; put quotes"),
+        (
+            b'file_name,text\na.png,"a\nb.png,b\n',
+            "is no table of comma-separated values .unexpected end of data.; save",
+        ),
         (b"", "has the columns none; it needs"),
         ("file_name,text\na.png,é\n".encode("latin-1"), r"is not UTF-8 \(byte 0xe9 at 21\); save it as UTF-8"),
         ("file_name,text\na.png,é\n".encode("utf-16"), r"is not UTF-8 \(byte 0xff at 0\)"),

@@ -18,6 +18,7 @@ from crnn.decode import Reading, _text_scores
 from crnn.image import PictureError
 from crnn.model import CRNNForCTC
 from crnn.recognizer import Recognizer, Seen
+from crnn.train import begin_with
 
 Draw = Callable[..., np.ndarray]
 
@@ -316,9 +317,16 @@ def test_what_is_no_checkpoint_gets_one_sentence(tiny_checkpoint: Path, tmp_path
         "no/such-model": "no model that the Hub gives",
     }
     for checkpoint, reason in bad.items():
-        with pytest.raises(ValueError, match=reason) as caught:
-            Recognizer.from_pretrained(checkpoint)
-        assert "\n" not in str(caught.value)
+        for load in (Recognizer.from_pretrained, lambda start: begin_with(start, None)):  # a training begins with none
+            with pytest.raises(ValueError, match=reason) as caught:
+                load(checkpoint)
+            assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_said(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crnn.hub.os.access", lambda path, mode: path.suffix != ".safetensors")
+    with pytest.raises(ValueError, match=r"model.safetensors can't be opened; check its permissions.$"):
+        Recognizer.from_pretrained(tiny_checkpoint)
 
 
 @pytest.mark.parametrize("device", ["nonsense", "xpu"])
