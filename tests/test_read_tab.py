@@ -230,6 +230,31 @@ def test_a_correction_is_shown_said_and_can_be_taken_back(upload: dict[str, str]
     assert last_of(page.correct(ENGLISH, 1, "0", Wishes())).status.startswith("Corrected: capital A, 0.")
 
 
+def test_other_expectations_cost_the_corrections_and_that_is_said(upload: dict[str, str], spoken: list[str]) -> None:
+    page = desk()
+    list(page.read(ENGLISH, upload, Wishes()))
+    list(page.correct(ENGLISH, 1, "O", Wishes()))
+    assert last_of(page.say(ENGLISH, Wishes())).status.startswith("Corrected: capital A, capital O.")
+    assert last_of(page.decode(ENGLISH, Wishes("upper"))).status.startswith(
+        "Your corrections are gone, as all was decoded again. Read: capital A, 0."
+    )
+    assert last_of(page.decode(ENGLISH, Wishes("digits"))).status.startswith("Read: ")
+
+
+def test_only_other_expectations_of_what_was_read_are_news(upload: dict[str, str], spoken: list[str]) -> None:
+    page = desk()
+    assert not page.is_new(ENGLISH, Wishes("digits"))  # nothing was read
+    list(page.read(ENGLISH, upload, Wishes("digits", longest=6)))
+    assert not page.is_new(ENGLISH, Wishes("digits", own=None, shortest=None, longest=6, style="phonetic", rate=300))
+    assert page.is_new(ENGLISH, Wishes("digits", longest=5))
+    list(page.decode(ENGLISH, Wishes("digits", longest=5)))
+    assert not page.is_new(ENGLISH, Wishes("digits", longest=5))
+    page.shelf.drop("tab")  # after some minutes
+    assert page.is_new(ENGLISH, Wishes("upper")) and not page.is_new(ENGLISH, Wishes("digits", longest=5))
+    page.begin(ENGLISH)  # another picture is there, and waits
+    assert not page.is_new(ENGLISH, Wishes("upper"))
+
+
 def test_after_a_picture_that_fails_the_one_before_is_not_decoded_again(
     upload: dict[str, str], spoken: list[str], tmp_path: Path
 ) -> None:

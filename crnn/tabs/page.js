@@ -57,6 +57,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
   if (event.ctrlKey || event.altKey || event.metaKey || target.closest("input:not([type=checkbox]), textarea")) return;
+  if (key === "Escape") one("#result audio")?.pause(); // it may sound on while another tab is shown
   if (!one("#read")?.checkVisibility()) return; // they are the Read tab's
   if (target.matches(SHOWN) && ["ArrowLeft", "ArrowRight"].includes(key)) {
     const buttons = all(".text [data-character]");

@@ -43,7 +43,8 @@ WHOLE = (0, 0, 100, 100)  # left, top, right, bottom edge in percent: nothing is
 RATE = 150  # words a minute
 MOST_KEPT = 100  # reads, each with its picture, of up to 150 MB
 KEYS = {
-    "Ctrl+V": "key_paste", "R": "key_play", "S": "key_slower", "C": "key_copy", "T": "key_text", "← →": "key_arrows",
+    "Ctrl+V": "key_paste", "R": "key_play", "S": "key_slower", "Esc": "key_quiet", "C": "key_copy", "T": "key_text",
+    "← →": "key_arrows",
 }  # fmt: skip
 PROBLEMS = ("empty_clipboard", "clipboard_denied", "not_uploaded", "camera_denied", "no_camera")  # of bring.js
 
@@ -63,6 +64,11 @@ class Wishes:
     language: str = "en"
     voice: str | None = None  # the engine's own
     rate: int | None = RATE  # words a minute; none: a field that was emptied to type another
+
+    @property
+    def expected(self) -> tuple[Any, ...]:
+        """The same for the same constraints."""
+        return self.charset, self.own or "", self.shortest or 0, self.longest or 0, self.ignore_case
 
     def constraints(self, texts: Texts) -> dict[str, Any]:
         """As the recognizer takes them. Raises PageError where the bounds contradict each other."""
@@ -136,17 +142,24 @@ class Desk:
         self.readers = readers
         self.shelf = shelf
         self._turns: dict[str, object] = {}  # what stands for each session's latest read
+        self._asked: dict[str, tuple[Any, ...]] = {}  # what each session's latest reading was expected to be
 
     def begin(self, visitor: Visitor) -> object:
         """Forget the session's last read, whatever becomes of the next one; returns what stands for that."""
         self.shelf.drop(visitor.session)
+        self._asked.pop(visitor.session, None)
         turn = self._turns[visitor.session] = object()
         return turn
+
+    def is_new(self, visitor: Visitor, wishes: Wishes) -> bool:
+        """Whether something was read, and is expected to be otherwise now; who only leaves a field changes nothing."""
+        return self._asked.get(visitor.session, wishes.expected) != wishes.expected
 
     def leave(self, session: str) -> None:
         """Forget a session whose page was closed."""
         self.shelf.drop(session)
         self._turns.pop(session, None)
+        self._asked.pop(session, None)
 
     def blank(self, visitor: Visitor, **shown: str) -> Shown:
         """What the page shows while there is no reading: the given, and which reader the next one will be of."""
@@ -161,6 +174,7 @@ class Desk:
         value: what gr.Image sends, unprocessed: Gradio's own preprocessing has but a traceback for a broken file.
         """
         turn = self.begin(visitor)
+        self._asked[visitor.session] = wishes.expected
         texts = TEXTS[visitor.language]
         reader = self.readers.of(visitor.session)
         busy = texts["reading" if reader.done() else "loading"]
@@ -177,15 +191,18 @@ class Desk:
     def decode(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
         """Decode the last picture again, under other constraints, without the network."""
         kept = self._kept(visitor)
-        reading = kept.recognizer.decode(kept.look, **wishes.constraints(TEXTS[visitor.language]))
-        yield from self._present(visitor, replace(kept, reading=reading), wishes)
+        self._asked[visitor.session] = wishes.expected
+        texts = TEXTS[visitor.language]
+        reading = kept.recognizer.decode(kept.look, **wishes.constraints(texts))
+        lost = texts["corrections_gone"] if kept.by_user else ""
+        yield from self._present(visitor, replace(kept, reading=reading, by_user=False), wishes, lost)
 
     @explained
     def correct(self, visitor: Visitor, number: int, text: str, wishes: Wishes) -> Iterator[Shown]:
         """Put the user's character in place of the one with this number."""
         kept = self._kept(visitor)
-        kept = replace(kept, reading=corrected(kept.reading, number, text))
-        yield from self._present(visitor, kept, wishes, by_user=True)
+        kept = replace(kept, reading=corrected(kept.reading, number, text), by_user=True)
+        yield from self._present(visitor, kept, wishes)
 
     @explained
     def say(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
@@ -198,15 +215,16 @@ class Desk:
             raise GoneError(TEXTS[visitor.language]["picture_gone"])
         return kept
 
-    def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, by_user: bool = False) -> Iterator[Shown]:
+    def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, first: str = "") -> Iterator[Shown]:
         """Keep a reading, and yield its text at once, then its sound, then where the reader looked.
 
+        What is to be said `first` is announced before the text.
         It ends where another one has taken its place: two events of a page may run side by side.
         """
         self.shelf.put(visitor.session, kept)
         language, reading = visitor.language, kept.reading
         shown = Shown(
-            status=status_line(reading, language, by_user),
+            status=f"{first} {status_line(reading, language, kept.by_user)}".lstrip(),
             text=text_html(reading, language),
             reader=reader_line(kept.own, visitor),
         )
@@ -366,7 +384,6 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             pasted = gr.HTML(html_template="", js_on_load=BRING_JS)
             auto = gr.Checkbox(True, label=I18N("auto"))
             alert = _live("alert")
-            _examples(picture)
         with gr.Column(elem_id="result"):
             _heading(2, "result")
             status = _live("status")
@@ -375,6 +392,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             own_reader = gr.HTML(elem_id="own-reader")
             sound = gr.HTML()
             details = gr.HTML(js_on_load=CORRECT_JS)
+        _examples(picture)
         with gr.Column(elem_id="options"):
             crop, expected, said = _crop(), _expected(), _said()
             shortcuts = _keyboard()
@@ -403,7 +421,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
 
     def on_expect(request: gr.Request, value: Any, *fields: Any) -> Iterator[Any]:
         visitor, value = Visitor.of(request), brought(value)
-        if value is None:
+        if value is None or not desk.is_new(visitor, Wishes(*fields[len(crop) :])):
             yield gr.skip()
         elif desk.shelf.get(visitor.session) is None and Path(value["path"]).is_file():
             yield from on_read(request, value, *fields)
@@ -411,11 +429,12 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             yield from desk.decode(visitor, Wishes(*fields[len(crop) :]))
 
     def on_say(request: gr.Request, value: Any, *wished: Any) -> Iterator[Any]:
-        visitor = Visitor.of(request)
-        if value is None or desk.shelf.get(visitor.session) is None:
+        visitor, wishes = Visitor.of(request), Wishes(*wished)
+        half_typed = not RATES[0] <= (wishes.rate or 0) <= RATES[1]  # the field sends whatever is typed, key by key
+        if value is None or desk.shelf.get(visitor.session) is None or half_typed:
             yield gr.skip()
         else:
-            yield from desk.say(visitor, Wishes(*wished))
+            yield from desk.say(visitor, wishes)
 
     def on_correct(event: gr.EventData, request: gr.Request, *wished: Any) -> Iterator[Shown]:
         yield from desk.correct(Visitor.of(request), event.number, event.text, Wishes(*wished))
@@ -439,7 +458,9 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
     style, language, voice, rate = said
     listen(picture.change, on_picture, [picture, auto, *crop, *wishes], [*shown, *crop])
     listen([start.click, *(edge.input for edge in crop)], on_read, [picture, *crop, *wishes], shown)
-    listen([field.input for field in expected], on_expect, [picture, *crop, *wishes], shown)
+    charset, *typed, ignore_case = expected
+    finished = [event for field in typed for event in (field.submit, field.blur)]  # `input` misses pasting and deleting
+    listen([charset.input, ignore_case.input, *finished], on_expect, [picture, *crop, *wishes], shown)
     listen(details.select, on_correct, wishes, shown)
     listen(pasted.input, on_paste, pasted, picture)
     pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
@@ -491,11 +512,14 @@ def _examples(picture: gr.Image) -> None:
     if not shown:
         return
     gr.set_static_paths(EXAMPLES)  # served from where they lie: copies would be deleted like any upload
-    _heading(3, "examples")
-    with gr.Row(elem_id="examples"):
-        for path, text in shown:
-            button = gr.Button(f"{I18N('example')} {text}", icon=path, min_width=120)
-            button.click(lambda path=path: str(path), None, picture, show_progress="hidden", api_visibility="private")
+    with gr.Column():
+        _heading(2, "examples")
+        with gr.Row(elem_id="examples"):
+            for path, text in shown:
+                button = gr.Button(f"{I18N('example')} {text}", icon=path, min_width=120)
+                button.click(
+                    lambda path=path: str(path), None, picture, show_progress="hidden", api_visibility="private"
+                )
 
 
 # Fields are Any below: Gradio makes their events at run time, where mypy does not see them.

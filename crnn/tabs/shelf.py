@@ -27,6 +27,7 @@ class Kept:
     own: bool  # whether it is the session's own
     look: Look
     reading: Reading
+    by_user: bool = False  # whether the user has corrected the reading
 
 
 class Shelf(Generic[T]):

@@ -493,6 +493,8 @@ def build(
     many(draw.click, on_draw, [token, count, styles], on_pictures)
     many(over.click, on_over, token, [*on_pictures, *live, train_alert, learnt_status, learnt_alert, own_reader])
     many(labelling.saved.change, on_label, token, report, trigger_mode="always_last")
+    listen([files.upload, draw.click], lambda: "", None, train_alert)  # what was missing has come
+    listen(labelling.saved.change, lambda: ("", ""), None, [train_alert, pictures_status], trigger_mode="multiple")
     steered = [
         listen(train.click, on_train, [token, seen, *order], [train_alert, *live], concurrency_limit=4),
         listen(resume.click, on_resume, [token, seen], [train_alert, *live]),

@@ -310,15 +310,38 @@ def test_other_constraints_decode_again_at_once(open_page: Callable[..., Page], 
     expect(text).to_have_text(re.compile(r"^\d+$"))
     page.get_by_label(TEXT["shortest"]).fill("3")
     page.get_by_label(TEXT["longest"]).fill("3")
+    page.keyboard.press("Enter")
     expect(text).to_have_text(re.compile(r"^\d{3}$"))
-    page.get_by_label(TEXT["own"]).press_sequentially("xy")
+    own = page.get_by_label(TEXT["own"])
+    own.press_sequentially("xyz")
+    expect(text).to_have_text(re.compile(r"^\d{3}$"))  # what is half typed is not decoded, nor spoken
+    own.press("Backspace")
+    own.press("Tab")
     expect(text).to_have_text(re.compile(r"^[xy]{3}$"))
+    own.fill("")
+    own.press("Tab")
+    expect(text).to_have_text(re.compile(r"^\d{3}$"))
+    page.evaluate(
+        "window.told = [1]; new MutationObserver(() => told.push(1)).observe("
+        "document.querySelector('#status'), {subtree: true, childList: true, characterData: true})"
+    )
+    while page.evaluate("told.splice(0).length"):  # until all of the last decoding is there
+        page.wait_for_timeout(1000)
+    own.focus()
+    own.press("Tab")  # nothing has changed, so nothing is announced
+    page.wait_for_timeout(1000)
+    assert page.evaluate("told") == []
 
 
 def test_a_picture_waits_when_reading_by_itself_is_off(open_page: Callable[..., Page], upload: Upload) -> None:
     page = open_page()
     page.get_by_role("checkbox", name=TEXT["auto"]).uncheck()
     bring(page, upload.path)
+    expect(status(page)).to_have_text(TEXT["press_read"])
+    page.get_by_role("button", name=TEXT["expect"]).click()
+    page.get_by_label(TEXT["ignore_case"]).check()  # nor is it read because of other wishes
+    page.get_by_label(TEXT["ignore_case"]).uncheck()
+    page.wait_for_timeout(1000)
     expect(status(page)).to_have_text(TEXT["press_read"])
     page.get_by_role("button", name=TEXT["read"], exact=True).click()
     finished(page)
