@@ -30,6 +30,8 @@ Length = int | tuple[int, int]
 Seen = tuple[Array, Array]  # of one picture: log-probabilities (T, C), attention (T, h, T)
 
 SHIPPED = Path(__file__).parent.parent / "checkpoints" / "captcha"
+if not SHIPPED.is_dir():  # installed, not a clone
+    SHIPPED = Path(__file__).parent / "shipped"
 WINDOWS_AHEAD = 2  # looked at side by side: one's Python runs while the other's network does
 WINDOW_BATCHES = 4  # so many batches are sorted by width together: little padding, little waiting
 FIRST_WINDOW = 8  # pictures, and then twice as many each time, so that the first readings come soon

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,16 @@ def test_the_table_has_no_circle() -> None:
         free = [name for name in waiting if set(MAY_IMPORT[name]) - {name} <= set(order)]
         assert free, f"these import each other: {waiting}"
         order += free
+
+
+def test_what_is_installed_is_whole() -> None:
+    """A wheel holds every package, and every file of the page and of the weights."""
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    places = {name: ROOT / told["package-dir"].get(name, name.replace(".", "/")) for name in told["packages"]}
+    assert {file.parent for file in FILES} <= set(places.values())
+    for name, place in places.items():
+        files = {file for file in place.iterdir() if file.is_file() and file.suffix not in (".py", ".pyc")}
+        assert files == {file for pattern in told["package-data"].get(name, ()) for file in place.glob(pattern)}
 
 
 def test_app_only_puts_tabs_together() -> None:

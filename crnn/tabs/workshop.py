@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from crnn.intake import Limits
+from crnn.recognizer import SHIPPED
 from crnn.tabs.bench import Bench
 
 if sys.platform != "win32":
     import fcntl
 
 ROOT = Path(__file__).parent.parent.parent  # where `python -m crnn` is found
-SHIPPED = ROOT / "checkpoints" / "captcha"
 NAME = re.compile("[0-9a-f]{32}")  # of a bench's folder; whatever else lies beside them is left alone
 TOKEN_LENGTHS = range(20, 200)
 NICE = 19  # reading goes first
