@@ -1,11 +1,12 @@
-"""Whether the engine reads what torch reads in float32: `python tests/engines.py FOLDER...`, labelled pictures.
+"""Whether the engine reads what torch reads in float32.
 
-Prints a line a folder: pictures, texts that are the same, and the exact match of torch and of the engine.
+Prints a line for each folder of labelled pictures: how many, how many texts are the same, and how many of them are right
+by torch and by the engine.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from crnn.evaluate import read_labelled
@@ -15,9 +16,12 @@ from crnn.recognizer import Recognizer
 
 def main() -> None:
     """Read each folder twice, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    folders = parser.parse_args().folders
     by_torch, by_engine = Recognizer.from_pretrained(device="cpu"), Recognizer.from_pretrained()
     all_same, count = 0, 0
-    for folder in map(Path, sys.argv[1:]):
+    for folder in folders:
         theirs, ours = read_labelled(by_torch, folder), read_labelled(by_engine, folder)
         same = sum(one.text == other.text for one, other in zip(theirs.readings, ours.readings, strict=True))
         right = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -32,19 +33,19 @@ MAY_IMPORT = {
     "data": ("augment", "charset", "fonts", "image", "intake", "model", "splice", "styles", "synth"),
     "likeness": ("data", "image", "model", "styles", "synth"),
     "metrics": ("decode",),
-    "evaluate": ("charset", "data", "decode", "intake", "metrics", "recognizer", "styles", "synth"),
+    "evaluate": ("charset", "decode", "intake", "metrics", "recognizer", "styles", "synth"),
     "sheet": ("metrics", "recognizer", "styles", "synth"),
-    "train": ("charset", "config", "data", "decode", "evaluate", "fonts", "metrics", "hub", "model", "recognizer"),
+    "train": ("charset", "config", "data", "decode", "evaluate", "fonts", "hub", "model", "recognizer"),
     "watch": ("data", "decode", "image", "intake", "metrics", "model", "recognizer", "train"),
     "finetune": (
-        "charset", "config", "data", "decode", "fonts", "image", "intake", "likeness", "metrics", "model", "splice",
+        "charset", "config", "data", "decode", "fonts", "intake", "likeness", "metrics", "model", "splice",
         "train", "watch",
     ),
     "bench": (
         "charset", "config", "data", "fonts", "image", "model", "overlay", "recognizer", "styles", "synth", "train",
     ),
     "cli": (
-        "bench", "charset", "config", "data", "decode", "evaluate", "finetune", "image", "metrics", "model",
+        "bench", "charset", "decode", "evaluate", "finetune", "metrics",
         "recognizer", "sheet", "speech", "styles", "synth", "train",
     ),
     "tabs": (
@@ -81,6 +82,22 @@ def test_a_module_imports_only_what_its_layer_may(file: Path) -> None:
     assert layer(file) in MAY_IMPORT, "a new module: give it a row, as low as it can stand"
     own = {name.split(".")[1] for name in imports(file) if name.startswith("crnn.")} - {"__version__"}
     assert own <= set(MAY_IMPORT[layer(file)])
+
+
+def test_nothing_may_be_imported_in_vain() -> None:
+    used: dict[str, set[str]] = {name: set() for name in MAY_IMPORT}
+    for file in FILES:
+        used[layer(file)] |= {name.split(".")[1] for name in imports(file) if name.startswith("crnn.")}
+    assert {name: sorted(set(may) - used[name]) for name, may in MAY_IMPORT.items() if set(may) - used[name]} == {}
+
+
+def test_contributors_are_told_of_each_file_below_those_that_it_imports() -> None:
+    rows = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
+    rows = [row.split(" | ")[0] for row in rows if row.startswith("| `")]
+    place = {name: number for number, row in enumerate(rows) for name in re.findall(r"`crnn/(\w+)(?:\.py|/)`", row)}
+    assert set(place) == {name for name in MAY_IMPORT if not name.startswith("__")}
+    for name, may in MAY_IMPORT.items():
+        assert name.startswith("__") or all(place[lower] <= place[name] for lower in may), name
 
 
 def test_the_table_has_no_circle() -> None:
