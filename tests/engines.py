@@ -1,7 +1,7 @@
 """Whether the engine reads what torch reads in float32.
 
-Prints a line for each folder of labelled pictures: how many, how many texts are the same, and how many are right by torch
-and by the engine.
+Prints a line for each folder of labelled pictures: how many, how many texts are the same, and how many are right, by
+torch and by the engine.
 """
 
 from __future__ import annotations
