@@ -103,6 +103,11 @@ def test_what_is_shown_of_a_reading() -> None:
     assert "<li><code>AO</code>&nbsp;40\u00a0%</li>" in shown and "<li><code>A0</code>" not in shown
 
 
+def test_nothing_is_called_certain_that_may_be_wrong() -> None:
+    assert "Confidence 99 percent." in result.status_line(Reading("a", 0.9999), "en")
+    assert "Confidence 100 percent." in result.status_line(Reading("a", 1.0), "en")
+
+
 def test_the_wishes_reach_the_reader_and_the_voice(upload: dict[str, str], spoken: list[str]) -> None:
     reader = Reader()
     list(desk(reader).read(ENGLISH, upload, Wishes("digits", "", 0, 6, True, "phonetic", "de")))

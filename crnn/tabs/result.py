@@ -153,7 +153,8 @@ def _chip(number: int) -> str:
 
 
 def _percent(confidence: float) -> int:
-    return round(100 * confidence)
+    """As a whole number; only what the user is sure of has 100."""
+    return 100 if confidence == 1 else min(round(100 * confidence), 99)
 
 
 def _per_cent(confidence: float, language: str) -> str:
