@@ -323,7 +323,7 @@ def test_other_constraints_decode_again_at_once(open_page: Callable[..., Page], 
     expect(text).to_have_text(re.compile(r"^\d{3}$"))
     page.evaluate(
         "window.told = [1]; new MutationObserver(() => told.push(1)).observe("
-        "document.querySelector('#status'), {subtree: true, childList: true, characterData: true})"
+        "document.querySelector('#status [role=status]'), {subtree: true, childList: true, characterData: true})"
     )
     while page.evaluate("told.splice(0).length"):  # until all of the last decoding is there
         page.wait_for_timeout(1000)
