@@ -183,7 +183,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         for problem in one.problems:
             print(f"counted as read wrong: {problem}", file=sys.stderr)
         if one.unlabelled:
-            print(f"left out: {one.unlabelled} pictures in {folder} without a label", file=sys.stderr)
+            print(f"left out, without a label: {one.unlabelled} in {folder}", file=sys.stderr)
         labelled.append(one)
         scores.append(score(one.name, one.texts, one.readings))
         _print_scores(scores[-1], arguments.json)

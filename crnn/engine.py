@@ -64,7 +64,7 @@ class Config:
 
 
 class Engine:
-    """The network of a checkpoint on the CPU; any thread may use it, and a forked or another process its copy."""
+    """The network of a checkpoint on the CPU; any thread may use it, a forked process too, and it can be pickled."""
 
     def __init__(self, config: Config, weights: Weights) -> None:
         """Compile the network. Raises KeyError or RuntimeError where the weights are another network's."""

@@ -74,21 +74,21 @@ def fetch(repo: str) -> Path:
     return Path(snapshot_download(repo, allow_patterns=list(NEEDED), endpoint=ENDPOINT))
 
 
+class _NoCheckpointError(ValueError):
+    """A folder without a checkpoint that can be read; one sentence."""
+
+
 @contextmanager
 def loading(checkpoint: str | Path) -> Iterator[Path]:
-    """The folder of a checkpoint, or of a model's id on the Hub, to load it from within the context.
+    """The folder of a checkpoint, or of a model's id on the Hub; what goes wrong within gets one sentence.
 
     Raises:
-        ValueError: there is none, it lacks a file, or it couldn't be loaded; one sentence.
+        ValueError: there is none, it lacks a file, or what it holds couldn't be loaded.
     """
-    folder = Path(checkpoint)
     try:
-        if isinstance(checkpoint, str) and not folder.is_dir():
-            folder = fetch(checkpoint)
-        missing = next((name for name in NEEDED if not (folder / name).is_file()), None)
-        closed = next((name for name in NEEDED if not missing and not os.access(folder / name, os.R_OK)), None)
-        if not missing and not closed:
-            yield folder
+        yield _folder(checkpoint)
+    except _NoCheckpointError:
+        raise
     except (KeyError, TypeError, RuntimeError) as error:  # settings that are not there, weights of other shapes
         raise ValueError(
             f"{checkpoint} holds another kind of model; give one that `python -m crnn train` wrote."
@@ -96,10 +96,19 @@ def loading(checkpoint: str | Path) -> Iterator[Path]:
     except Exception as error:  # the Hub, JSON and safetensors each have their own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{checkpoint} is no checkpoint folder and no model that the Hub gives: {reason}") from error
-    if missing:
-        raise ValueError(f"{folder} holds no {missing}; give a folder that `python -m crnn train` wrote.")
-    if closed:
-        raise ValueError(f"{folder / closed} can't be opened; check its permissions.")
+
+
+def _folder(checkpoint: str | Path) -> Path:
+    """Where its files are, all of them readable; an id is fetched. Raises _NoCheckpointError, or what `fetch` does."""
+    folder = Path(checkpoint)
+    if isinstance(checkpoint, str) and not folder.is_dir():
+        folder = fetch(checkpoint)
+    for name in NEEDED:
+        if not (folder / name).is_file():
+            raise _NoCheckpointError(f"{folder} holds no {name}; give a folder that `python -m crnn train` wrote.")
+        if not os.access(folder / name, os.R_OK):
+            raise _NoCheckpointError(f"{folder / name} can't be opened; check its permissions.")
+    return folder
 
 
 def _sentence(error: BaseException, repo: str) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -163,29 +164,31 @@ def _read_table(table: Path) -> list[tuple[Path, str]]:
 
 def _rows(content: str, table: str) -> list[tuple[str, str]]:
     """File names and texts, between commas, semicolons or tabs. Raises csv.Error, or ValueError in one sentence."""
-    for delimiter in DELIMITERS:
-        lines = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-        columns = next(lines, [])
-        said = [column.strip().lower() for column in columns]
-        if set(COLUMNS) <= set(said):
-            break
-    else:
-        first = next(csv.reader(io.StringIO(content)), [])
-        raise ValueError(
-            f"{table} has the columns {_short(', '.join(first)) if first else 'none'}; it needs file_name and text, "
-            "with a comma between."
-        )
-    name, text = (said.index(column) for column in COLUMNS)
+    heads: list[list[str]] = [next(_parsed(content, delimiter, strict=False), []) for delimiter in DELIMITERS]
+    columns = [[column.strip().lower() for column in head] for head in heads]
+    fitting = next((number for number, names in enumerate(columns) if set(COLUMNS) <= set(names)), None)
+    if fitting is None:
+        came = _short(", ".join(heads[0])) if heads[0] else "none"
+        raise ValueError(f"{table} has the columns {came}; it needs file_name and text, with a comma between.")
+    delimiter, names = DELIMITERS[fitting], columns[fitting]
+    name, text = (names.index(column) for column in COLUMNS)
+    lines = _parsed(content, delimiter, strict=True)
+    next(lines)
     rows = []
     for row in lines:
-        if len(row) > len(said):
+        if len(row) > len(names):
             raise ValueError(
-                f"Line {lines.line_num} of {table} has {len(row)} values for {len(said)} columns; put quotes around a "
+                f"Line {lines.line_num} of {table} has {len(row)} values for {len(names)} columns; put quotes around a "
                 f"text with {delimiter!r} in it."
             )
-        row += [""] * (len(said) - len(row))
+        row += [""] * (len(names) - len(row))
         rows.append((row[name], row[text]))
     return rows
+
+
+def _parsed(content: str, delimiter: str, strict: bool) -> Any:
+    """A reader of its rows; strict: a quote that is not closed is an error."""
+    return csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, skipinitialspace=True, strict=strict)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -59,6 +59,8 @@ def _features(model: CRNNForCTC, prepared: Sequence[np.ndarray]) -> np.ndarray:
     widths = np.array([picture.shape[2] for picture in prepared])
     for width in np.unique(widths):
         same = np.flatnonzero(widths == width)
-        cells = model.backbone(torch.from_numpy(np.stack([prepared[i] for i in same.tolist()])), None).flatten(2)  # (N, D, h*w)
+        cells = model.backbone(torch.from_numpy(np.stack([prepared[i] for i in same.tolist()])), None).flatten(
+            2
+        )  # (N, D, h*w)
         found[same] = torch.cat([cells.mean(dim=2), cells.std(dim=2)], dim=1)
     return found

@@ -36,8 +36,8 @@ class Style:
         mixed_fonts: probability of a font of its own for each glyph.
         mixed_colours: probability of a colour of its own for each glyph.
         rotation: of a glyph, up to so many degrees to either side.
-        stretched: probability that each glyph, once turned, is made to fill a box of the font's advance and of the
-            height of capitals, so that a narrow 1 gets as wide as a 7 and a small letter as high as a capital.
+        stretched: probability that each glyph, once turned, is made to fill a box: as wide as the font's advance, from
+            the capitals' height down to its own foot. A 1 gets as wide as a 7, a small letter as high as a capital.
         corners: how far each corner of a glyph may move, in the glyph's own width and height.
         scale: of a glyph's width and of its height, relative.
         lift: of a glyph off the baseline, up to so much to either side.

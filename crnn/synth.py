@@ -204,7 +204,7 @@ def _turn(rng: Generator, style: Style, glyphs: list[Glyph], cap: float) -> tupl
         lift, angle = cap * rng.uniform(-style.lift, style.lift), radians(rng.uniform(-style.rotation, style.rotation))
         pull = [rng.uniform(-style.corners, style.corners) for _ in range(8)] if style.corners else []
         mask = one.mask if cap > CAP / 2 else _halved(one)
-        foot = one.top + one.mask.shape[0]
+        foot = one.top + one.mask.shape[0]  # below the baseline
         filled = (one.advance * across, (CAP + foot) * upright) if stretched else None
         patches.append(_patch(one, mask, interpolation, across, upright, lift, angle, filled, pull))
         advances.append(one.advance * across)

@@ -230,7 +230,7 @@ def test_bench_says_first_what_a_plot_lacks(monkeypatch: pytest.MonkeyPatch, cap
 def test_evaluate_needs_a_label(sets: list[str], tmp_path: Path, capsys: Output) -> None:
     (tmp_path / "all" / "metadata.csv").write_text("file_name,text\na1.png,a1\n")
     assert main(["evaluate", sets[0]]) == 0
-    assert re.fullmatch(r"left out: 1 pictures in .*all without a label\n", capsys.readouterr().err)
+    assert re.fullmatch(r"left out, without a label: 1 in .*all\n", capsys.readouterr().err)
     (tmp_path / "all" / "metadata.csv").write_text("file_name,text\n")
     assert main(["evaluate", sets[0]]) == 1
     assert "None of the 2 pictures in" in capsys.readouterr().err

@@ -78,7 +78,11 @@ def test_a_table_may_be_of_another_country_or_from_windows(tmp_path: Path) -> No
     (tmp_path / "sub").mkdir()
     for name in ("a.png", "sub/b.png"):
         (tmp_path / name).touch()
-    for content in ("File_Name ; Text\na.png;1,5\nsub\\b.png;x\n", "text\tfile_name\n1,5\ta.png\nx\tsub/b.png\n"):
+    for content in (
+        "File_Name ; Text\na.png;1,5\nsub\\b.png;x\n",
+        '"file_name";"text"\n"a.png";"1,5"\n"sub/b.png";"x"\n',
+        "text\tfile_name\n1,5\ta.png\nx\tsub/b.png\n",
+    ):
         (tmp_path / "metadata.csv").write_text(content)
         assert labels(tmp_path) == [("a.png", "1,5"), ("sub/b.png", "x")]
 

@@ -46,6 +46,27 @@ def test_the_boxes_hold_the_ink(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.mean(inside) > 0.97
 
 
+def test_stretched_glyphs_are_all_as_high_as_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def heights(stretched: float) -> np.ndarray:
+        """Of a turned o, each in units of the turned capitals beside it; the medians of some fonts' pictures."""
+        style = Style(
+            stretched=stretched, rotation=30, scale=(1, 1), lift=0, cap=(0.4, 0.4), height=(80, 80), gap=(0, 0)
+        )
+        monkeypatch.setitem(STYLES, "boxes", style)
+        boxes = [draw(np.random.default_rng(seed), text="HoO", style="boxes").boxes for seed in range(20)]
+        high = np.array([one[:, 3] - one[:, 1] for one in boxes])
+        return np.median(high[:, 1:] / high[:, :1], axis=0)
+
+    assert heights(1.0) == pytest.approx([1, 1], abs=0.03)
+    assert heights(0.0)[0] < 0.9
+
+
+@pytest.mark.parametrize("text", ["", "a b", "日", "é"])
+def test_a_text_that_fonts_may_lack_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="can't be drawn; give letters A-Z and a-z and digits.$"):
+        draw(np.random.default_rng(0), text=text)
+
+
 def test_a_given_text_is_drawn_whole() -> None:
     drawing = draw(np.random.default_rng(7), text="Hamburgefonts0123")
     assert drawing.text == "Hamburgefonts0123" and len(drawing.boxes) == 17

@@ -67,7 +67,7 @@ class Wishes:
 
     @property
     def expected(self) -> tuple[Any, ...]:
-        """The same for the same constraints."""
+        """What one expectation differs from another in; an emptied field is like one that was left alone."""
         return self.charset, self.own or "", self.shortest or 0, self.longest or 0, self.ignore_case
 
     def constraints(self, texts: Texts) -> dict[str, Any]:
@@ -218,8 +218,8 @@ class Desk:
     def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, first: str = "") -> Iterator[Shown]:
         """Keep a reading, and yield its text at once, then its sound, then where the reader looked.
 
-        What is to be said `first` is announced before the text.
-        It ends where another one has taken its place: two events of a page may run side by side.
+        What is to be said `first` is announced before the text. It ends where another reading has taken its place: two
+        events of a page may run side by side.
         """
         self.shelf.put(visitor.session, kept)
         language, reading = visitor.language, kept.reading
@@ -429,12 +429,18 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             yield from desk.decode(visitor, Wishes(*fields[len(crop) :]))
 
     def on_say(request: gr.Request, value: Any, *wished: Any) -> Iterator[Any]:
-        visitor, wishes = Visitor.of(request), Wishes(*wished)
-        half_typed = not RATES[0] <= (wishes.rate or 0) <= RATES[1]  # the field sends whatever is typed, key by key
-        if value is None or desk.shelf.get(visitor.session) is None or half_typed:
+        visitor = Visitor.of(request)
+        if value is None or desk.shelf.get(visitor.session) is None:
             yield gr.skip()
         else:
-            yield from desk.say(visitor, wishes)
+            yield from desk.say(visitor, Wishes(*wished))
+
+    def on_rate(request: gr.Request, value: Any, *wished: Any) -> Iterator[Any]:
+        """The field sends what is typed key by key: on the way to 120, 1 and 12 are not to be heard."""
+        if RATES[0] <= (Wishes(*wished).rate or 0) <= RATES[1]:
+            yield from on_say(request, value, *wished)
+        else:
+            yield gr.skip()
 
     def on_correct(event: gr.EventData, request: gr.Request, *wished: Any) -> Iterator[Shown]:
         yield from desk.correct(Visitor.of(request), event.number, event.text, Wishes(*wished))
@@ -465,7 +471,8 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
     listen(pasted.input, on_paste, pasted, picture)
     pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
     listen(language.input, voice_field, language, voice)
-    listen([style.input, voice.change, rate.input], on_say, [picture, *wishes], shown)
+    listen([style.input, voice.change], on_say, [picture, *wishes], shown)
+    listen(rate.input, on_rate, [picture, *wishes], shown)
     listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
     demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")
 
