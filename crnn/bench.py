@@ -2,7 +2,8 @@
 training docTR's CRNN, for drawing the package captcha.
 
 Every figure is taken in a process of its own, bound to so many cores (where the system can do that), all on the same
-pictures. Machines differ and are noisy: what counts are the ratios of one run.
+pictures. Machines differ and are noisy: what counts are the ratios of one run. Where torch has a GPU, what it does
+comes last, beside the floor: what the operations and the bytes of the work allow at the rates that were measured.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ ROUNDS, WARM_UP = 5, 5  # times that each picture is read; reads before the cloc
 BATCHES = (1, 8, 32, 128)
 WIDTHS_PX = (80, 160, 320, 640)
 PROCESSES = (1, 2, 4)
+GPU_BATCH, GPU_WORKERS = 1024, 12  # pictures a call; processes that draw, as in training
 BEAMS = (9, 29, 99)  # other texts to give; the beam holds one more
 DRAWN, DRAWN_PX = 2000, 64  # pictures to draw, and their height
-TRAINED, STEPS = 64, 24  # pictures a training step; steps to time
+TRAINED, STEPS, GPU_STEPS = 64, 24, 240  # pictures a training step; steps to time
 STARTS = 3  # of each process that is timed from its start
 PATIENCE_S = 120
 
 OURS, PEERS, TRAINER, DRAWER = "crnn", ("ddddocr", "rapidocr"), "doctr", "captcha"
+CPU, GPU = "cpu", "cuda"  # as torch names them
 READ = {
     "ddddocr": "import ddddocr; print(ddddocr.DdddOcr(show_ad=False).classification(open({0!r}, 'rb').read()))",
     "rapidocr": "from rapidocr import RapidOCR;"
@@ -115,6 +118,33 @@ def bench(pictures: int = PICTURES, mixed: int = MIXED) -> Iterator[Figure]:
             yield Figure("its peak memory", who, megabytes, "MB")
     yield Figure("page answers", OURS, _answers(["app.py"]), "s")
     yield Figure("page answers", "gradio hello", _answers(["-c", HELLO]), "s")
+    if apart(2, _has_gpu):
+        yield from bench_gpu(mixed)
+
+
+def bench_gpu(mixed: int = MIXED) -> Iterator[Figure]:
+    """Measure what a GPU does, a figure at a time.
+
+    Args:
+        mixed: how many pictures of all sizes, to read one after the other.
+    """
+    cores = os.cpu_count() or 1
+    peaks = {numbers: apart(cores, _matrix_peak, GPU, numbers) for numbers in ("bfloat16", "float32")}
+    for numbers, peak in peaks.items():
+        yield Figure(f"matrix products of {numbers}, GPU", "torch", peak / 1e12, "T multiply-adds/s")
+    copies = apart(cores, _copies)
+    yield Figure("copies, read and written, GPU", "torch", copies / 1e9, "GB/s")
+    network = f"network in batches of {GPU_BATCH}, GPU"
+    yield Figure(network, OURS, apart(cores, _network), "pictures/s")
+    yield Figure(network, "floor", apart(cores, _floor, False, peaks["float32"], copies), "pictures/s")
+    read = apart(cores, _throughput, "crnn greedy", mixed, GPU_BATCH)
+    yield Figure(f"read many in batches of {GPU_BATCH}, GPU", OURS, read, "pictures/s")
+    steps = "training, drawing not included, GPU"
+    alone, together = (apart(cores, _training, OURS, drawing, GPU) for drawing in (False, True))
+    yield Figure(steps, OURS, alone, "pictures/s")
+    yield Figure(steps, "floor", apart(cores, _floor, True, peaks["bfloat16"], copies), "pictures/s")
+    yield Figure(f"training, drawing by {GPU_WORKERS} processes included, GPU", OURS, together, "pictures/s")
+    yield Figure("share of that time spent waiting for drawings", OURS, max(0.0, 1 - together / alone), "")
 
 
 def apart(cores: int, measure: Callable[..., float], *arguments: Any) -> float:
@@ -182,8 +212,8 @@ def _timed(work: Callable[..., Any], *arguments: Any) -> float:
     return time.perf_counter() - start
 
 
-def _throughput(who: str, pictures: int) -> float:
-    """Pictures a second, of all sizes."""
+def _throughput(who: str, pictures: int, batch_size: int = 32) -> float:
+    """Pictures a second, of all sizes; batch_size: of ours."""
     files = drawn(pictures, None)
     if who in PEERS:
         read = reader_of(who)
@@ -194,7 +224,7 @@ def _throughput(who: str, pictures: int) -> float:
 
     reader = Recognizer.from_pretrained()
     reader.read(files[0])
-    return pictures / _timed(lambda: list(reader.read_many(files, top=0)))
+    return pictures / _timed(lambda: list(reader.read_many(files, batch_size=batch_size, top=0)))
 
 
 def _batches(size: int, pictures: int) -> float:
@@ -234,19 +264,95 @@ def _decoding(top: int) -> float:
     return 1e3 * median(_timed(lambda look=look: reader.decode(look, top=top)) for look in looks for _ in range(ROUNDS))
 
 
-def _matrix_peak() -> float:
-    """Multiply-adds a second of matrix products in the numbers that training computes in, the best of several."""
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _finished(work: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function gives, once the GPU is done with it."""
+    import torch
+
+    result = work(*arguments)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return result
+
+
+def _matrix_peak(device: str = CPU, numbers: str | None = None) -> float:
+    """Multiply-adds a second of matrix products, the best of several.
+
+    numbers: None: those that training computes in on this CPU. A GPU multiplies float32 as convolutions do, in TF32.
+    """
     import torch
 
     from crnn.train import cpu_multiplies_bfloat16
 
-    side, numbers = 2048, torch.bfloat16 if cpu_multiplies_bfloat16() else torch.float32
-    a, b = (torch.ones(side, side, dtype=numbers) for _ in range(2))
-    return side**3 / min(_timed(torch.matmul, a, b) for _ in range(4 * ROUNDS))
+    torch.backends.cuda.matmul.allow_tf32 = True
+    numbers = numbers or ("bfloat16" if cpu_multiplies_bfloat16() else "float32")
+    side = 2048 if device == CPU else 8192
+    a, b = (torch.randn(side, side, dtype=getattr(torch, numbers), device=device) for _ in range(2))
+    return side**3 / min(_timed(_finished, torch.matmul, a, b) for _ in range(4 * ROUNDS))
 
 
-def _training(who: str, drawing: bool) -> float:
-    """Pictures a second in training steps. drawing: by two workers, as in training; else done before."""
+def _copies() -> float:
+    """Bytes a second that a GPU reads and writes in its memory, the best of several."""
+    import torch
+
+    a = torch.ones(2**30, dtype=torch.uint8, device=GPU)
+    b = torch.empty_like(a)
+    return 2 * a.numel() / min(_timed(_finished, b.copy_, a) for _ in range(4 * ROUNDS))
+
+
+def _network() -> float:
+    """Pictures a second through the network alone on a GPU, in one call; each of WIDTH_PX and prepared before."""
+    import torch
+
+    from crnn.image import open_picture, prepare
+    from crnn.recognizer import Recognizer
+
+    model: Any = Recognizer.from_pretrained(device=GPU).model
+    pictures = [prepare(open_picture(data), model.config.height, model.config.stride) for data in drawn(PICTURES)]
+    batch = torch.from_numpy(np.resize(np.stack(pictures), (GPU_BATCH, *pictures[0].shape))).to(GPU)
+    with torch.inference_mode():
+        for _ in range(WARM_UP):
+            _finished(model, batch)
+        return GPU_BATCH / median(_timed(_finished, model, batch) for _ in range(4 * ROUNDS))
+
+
+def _floor(training: bool, products: float, copies: float) -> float:
+    """Pictures a second, of WIDTH_PX, that a GPU can't exceed with so many multiply-adds and bytes a second.
+
+    Each layer reads its input and writes its output once, in float32 or, in training, twice as fast in bfloat16; the
+    backward pass does twice the forward's work.
+    """
+    import torch
+    from torch import nn
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from crnn.config import CRNNConfig
+    from crnn.model import CRNNForCTC
+
+    model, moved = CRNNForCTC(CRNNConfig()).eval(), []
+
+    def note(layer: Any, inputs: Any, output: Any) -> None:
+        moved.append(inputs[0].numel() + (output[0] if isinstance(output, tuple) else output).numel())
+
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.LSTM):
+            layer.register_forward_hook(note)
+    width = WIDTH_PX * model.config.height // HEIGHT_PX
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, 3, model.config.height, width))
+    multiplied, read_and_written = counter.get_total_flops() / 2, 4 * sum(moved)
+    if training:
+        multiplied, read_and_written = 3 * multiplied, 3 * read_and_written / 2
+    return 1 / max(multiplied / products, read_and_written / copies)
+
+
+def _training(who: str, drawing: bool, device: str = CPU) -> float:
+    """Pictures a second in training steps. drawing: by as many workers as in training; else done before."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -259,9 +365,10 @@ def _training(who: str, drawing: bool) -> float:
     config = CRNNConfig()
     charset = Charset(config.charset)
     drawn_batches = DrawnBatches(charset, config.height, config.stride, TRAINED, 0, easy=False)
-    batches: Any = iter(DataLoader(drawn_batches, batch_size=None, num_workers=2 if drawing else 0))
+    steps, workers = (GPU_STEPS, GPU_WORKERS) if device == GPU else (STEPS, 2)
+    batches: Any = iter(DataLoader(drawn_batches, batch_size=None, num_workers=workers if drawing else 0))
     if not drawing:
-        batches = iter([next(batches) for _ in range(WARM_UP + STEPS)])
+        batches = cycle([next(batches) for _ in range(WARM_UP + STEPS)])
     model: Any
     if who == TRAINER:
         from doctr.models import crnn_vgg16_bn
@@ -280,20 +387,20 @@ def _training(who: str, drawing: bool) -> float:
         model = CRNNForCTC(config)
 
         def loss(batch: Batch) -> Any:
-            return model(**batch).loss
+            return model(**{name: values.to(device) for name, values in batch.items()}).loss
 
-    model.to(memory_format=torch.channels_last).train()
+    model.to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters())
     start = 0.0
-    for step in range(WARM_UP + STEPS):
+    for step in range(WARM_UP + steps):
         if step == WARM_UP:
             start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=cpu_multiplies_bfloat16()):
+        with torch.autocast(device, torch.bfloat16, enabled=device == GPU or cpu_multiplies_bfloat16()):
             lost = loss(next(batches))
         lost.backward()
-        optimizer.step()
+        _finished(optimizer.step)
         optimizer.zero_grad()
-    return TRAINED * STEPS / (time.perf_counter() - start)
+    return TRAINED * steps / (time.perf_counter() - start)
 
 
 def _training_work() -> float:

@@ -52,6 +52,15 @@ def test_the_table_gives_the_ratio_to_each_peer() -> None:
     }  # fmt: skip
 
 
+def test_a_gpus_floor_is_what_its_operations_and_its_bytes_allow() -> None:
+    endless = float("inf")
+    read, trained = (bench._floor(training, 1e12, endless) for training in (False, True))
+    assert trained == pytest.approx(read / 3)  # forward, and twice as much backward
+    moved, while_training = (bench._floor(training, endless, 1e12) for training in (False, True))
+    assert while_training == pytest.approx(moved / 1.5)  # in numbers of half the size
+    assert bench._floor(False, 1e12, 1e12) == min(read, moved)
+
+
 def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     names = [f"read, {width} px wide, 1 core" for width in bench.WIDTHS_PX]
     names += [f"batches of {size}, 2 cores" for size in bench.BATCHES]
