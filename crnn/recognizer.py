@@ -40,7 +40,7 @@ BEAM = 10
 SURE = 0.9  # below this probability a picture is looked at again, and the likely lines of a larger one are looked at;
 # a larger one that is read with so much (calibrated) confidence is not read line by line
 LIKELY = 0.5  # below this, after two looks, it is looked at a third time
-TIED, ROUNDING = 0.06, 0.02  # margins within which rounding could change the answer: between the two most probable
+TIED, ROUNDING = 0.1, 0.03  # margins within which rounding could change the answer: between the two most probable
 # texts' log-probabilities; between a probability and LIKELY
 BLUR_PX, WIDER = 0.8, 1.25  # sigma of the negative in the second look; width of that in the third, over the picture's
 SMALL_PX = 128  # of a picture's height are kept for the third look
