@@ -80,10 +80,12 @@ def bench(pictures: int = PICTURES, mixed: int = MIXED) -> Iterator[Figure]:
     """
     peers = [peer for peer in PEERS if find_spec(peer)]
     for what, styles in (("read what is clear, 1 core", ["plain"]), ("read hard ones of all kinds, 1 core", None)):
-        for who in ("crnn greedy", "crnn", "crnn constrained", *peers):
-            # Some processes are luckier with their memory than others: ddddocr takes 7 or 11 ms on one machine.
-            took = median(apart(1, _latency, who, pictures, WIDTH_PX, styles) for _ in range(STARTS))
-            yield Figure(what, who, took, "ms")
+        readers = ("crnn greedy", "crnn", "crnn constrained", *peers)
+        # Some processes are luckier with their memory than others, and a busy machine is slower for a while: in each
+        # round every reader has its turn.
+        rounds = [[apart(1, _latency, who, pictures, WIDTH_PX, styles) for who in readers] for _ in range(STARTS)]
+        for who, took in zip(readers, zip(*rounds, strict=True), strict=True):
+            yield Figure(what, who, median(took), "ms")
     for who in ("crnn greedy", *peers):
         yield Figure("read many, 2 cores", who, apart(2, _throughput, who, mixed), "pictures/s")
     for processes in PROCESSES:

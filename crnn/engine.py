@@ -1,8 +1,8 @@
 """The network of :mod:`crnn.model` on a CPU: the same weights, run by OpenVINO, without torch.
 
 OpenVINO computes in bfloat16 where the CPU multiplies it faster, else in float32, and multiplies 8-bit integers in the
-widest convolutions. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W px, D channels, h x w
-cells, T frames (T = w), C classes.
+last three of the four stages. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W px, D channels,
+h x w cells, T frames (T = w), C classes.
 """
 
 from __future__ import annotations

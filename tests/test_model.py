@@ -91,7 +91,7 @@ def test_saved_and_loaded_it_gives_equal_logits(tiny_model: CRNNForCTC, tmp_path
 def test_impossible_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         CRNNConfig(height=50)
-    with pytest.raises(ValueError, match="160 channels can't be split among 7"):
+    with pytest.raises(ValueError, match="128 channels can't be split among 7"):
         CRNNConfig(attention_heads=7)
 
 
