@@ -29,6 +29,7 @@ from urllib.request import urlopen
 import numpy as np
 
 from crnn import fonts
+from crnn.recognizer import has_gpu
 
 ROOT = Path(__file__).parent.parent
 WIDTH_PX, HEIGHT_PX = 160, 60
@@ -37,7 +38,7 @@ ROUNDS, WARM_UP = 5, 5  # times that each picture is read; reads before the cloc
 BATCHES = (1, 8, 32, 128)
 WIDTHS_PX = (80, 160, 320, 640)
 PROCESSES = (1, 2, 4)
-GPU_BATCH, GPU_WORKERS = 1024, 12  # pictures a call; processes that draw, as in training
+GPU_BATCH = 1024  # pictures a call
 BEAMS = (9, 29, 99)  # other texts to give; the beam holds one more
 DRAWN, DRAWN_PX = 2000, 64  # pictures to draw, and their height
 TRAINED, STEPS, GPU_STEPS = 64, 24, 240  # pictures a training step; steps to time
@@ -120,7 +121,7 @@ def bench(pictures: int = PICTURES, mixed: int = MIXED) -> Iterator[Figure]:
             yield Figure("its peak memory", who, megabytes, "MB")
     yield Figure("page answers", OURS, _answers(["app.py"]), "s")
     yield Figure("page answers", "gradio hello", _answers(["-c", HELLO]), "s")
-    if apart(2, _has_gpu):
+    if apart(2, has_gpu):
         yield from bench_gpu(mixed)
 
 
@@ -145,7 +146,7 @@ def bench_gpu(mixed: int = MIXED) -> Iterator[Figure]:
     alone, together = (apart(cores, _training, OURS, drawing, GPU) for drawing in (False, True))
     yield Figure(steps, OURS, alone, "pictures/s")
     yield Figure(steps, "floor", apart(cores, _floor, True, peaks["bfloat16"], copies), "pictures/s")
-    yield Figure(f"training, drawing by {GPU_WORKERS} processes included, GPU", OURS, together, "pictures/s")
+    yield Figure("training, drawing included, GPU", OURS, together, "pictures/s")
     yield Figure("share of that time spent waiting for drawings", OURS, max(0.0, 1 - together / alone), "")
 
 
@@ -266,12 +267,6 @@ def _decoding(top: int) -> float:
     return 1e3 * median(_timed(lambda look=look: reader.decode(look, top=top)) for look in looks for _ in range(ROUNDS))
 
 
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def _finished(work: Callable[..., Any], *arguments: Any) -> Any:
     """What a function gives, once the GPU is done with it."""
     import torch
@@ -362,12 +357,12 @@ def _training(who: str, drawing: bool, device: str = CPU) -> float:
     from crnn.config import CRNNConfig
     from crnn.data import Batch, DrawnBatches
     from crnn.model import CRNNForCTC
-    from crnn.train import cpu_multiplies_bfloat16
+    from crnn.train import CPU_WORKERS, GPU_WORKERS, cpu_multiplies_bfloat16
 
     config = CRNNConfig()
     charset = Charset(config.charset)
     drawn_batches = DrawnBatches(charset, config.height, config.stride, TRAINED, 0, easy=False)
-    steps, workers = (GPU_STEPS, GPU_WORKERS) if device == GPU else (STEPS, 2)
+    steps, workers = (GPU_STEPS, GPU_WORKERS) if device == GPU else (STEPS, CPU_WORKERS)
     batches: Any = iter(DataLoader(drawn_batches, batch_size=None, num_workers=workers if drawing else 0))
     if not drawing:
         batches = cycle([next(batches) for _ in range(WARM_UP + STEPS)])

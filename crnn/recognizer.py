@@ -464,7 +464,7 @@ def _bounds(length: Length | None) -> tuple[int, int] | None:
 def _network(checkpoint: str | Path, device: str | None) -> Network:
     """The network of a folder or Hub id; ValueError where there is none or it is of another kind."""
     with loading(checkpoint) as folder:
-        if device is None and not _gpu():
+        if device is None and not has_gpu():
             from crnn.engine import Engine
 
             return Engine.from_folder(folder)
@@ -479,7 +479,7 @@ def _network(checkpoint: str | Path, device: str | None) -> Network:
     return model
 
 
-def _gpu() -> bool:
+def has_gpu() -> bool:
     """Whether torch has a GPU. It is asked only where there is a driver for one, since importing it takes a second."""
     if not Path("/dev/kfd").exists():  # AMD's
         for name in ("libcuda.so.1", "nvcuda.dll"):

@@ -27,6 +27,7 @@ from crnn.model import CRNNForCTC, load
 from crnn.recognizer import Recognizer
 
 BATCH_SIZE = 64
+CPU_WORKERS, GPU_WORKERS = 2, 12  # processes that draw, beside either
 MOST_FONTS = 20_000  # of the system's files are looked at before a long training begins, for minutes
 MINUTES = 60.0
 LEARNING_RATE, LOWER_RATE = 1.5e-3, 8e-4  # at its peak, from scratch and from weights that can read
@@ -245,7 +246,10 @@ def train(
         averaging,
         model=model,
         args=arguments(
-            output, seed, LOWER_RATE if start else LEARNING_RATE, workers=12 if torch.cuda.is_available() else 2
+            output,
+            seed,
+            LOWER_RATE if start else LEARNING_RATE,
+            workers=GPU_WORKERS if torch.cuda.is_available() else CPU_WORKERS,
         ),
         train_dataset=DrawnBatches(
             charset,

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from crnn.charset import Charset
@@ -25,7 +24,16 @@ from crnn.evaluate import fit_calibration
 from crnn.fonts import find_fonts
 from crnn.model import CRNNForCTC, CRNNOutput, load
 from crnn.recognizer import Recognizer
-from crnn.train import BATCH_SIZE, CALIBRATION_PICTURES, EMA_DECAY, EVALUATION_SEED, LOWER_RATE, MOST_FONTS, rate, save
+from crnn.train import (
+    BATCH_SIZE,
+    CALIBRATION_PICTURES,
+    EVALUATION_SEED,
+    LOWER_RATE,
+    MOST_FONTS,
+    Averaging,
+    rate,
+    save,
+)
 
 LOOK = 0.05  # weight of where the teacher looks
 Weights = dict[str, Tensor]
@@ -56,7 +64,7 @@ def teach(teacher: CRNNForCTC, student: CRNNForCTC, minutes: float, seed: int) -
     drawn = DrawnBatches(Charset(config.charset), config.height, config.stride, BATCH_SIZE, seed, 0, False, fonts)
     for model in (teacher.eval(), student.train()):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
-    averaged = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY), use_buffers=True)
+    averaging = Averaging(student)
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=0.02)
     for batch in DataLoader(drawn, batch_size=None, num_workers=1, prefetch_factor=8):
         start = start or time.monotonic()
@@ -73,16 +81,22 @@ def teach(teacher: CRNNForCTC, student: CRNNForCTC, minutes: float, seed: int) -
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 2.0)
         optimizer.step()
-        averaged.update_parameters(student)
+        averaging.averaged.update_parameters(student)
         done += BATCH_SIZE
         if time.monotonic() - told > 60:
             told = time.monotonic()
-            print(f"{share:.0%}, {done:,} pictures: loss {float(loss):.3f}", flush=True)
-    student.load_state_dict(averaged.module.state_dict())
+            print(f"{share:.0%}, {done:,} pictures: loss {loss.item():.3f}", flush=True)
+    student.load_state_dict(averaging.weights)
 
 
 def distance(output: CRNNOutput, told_by: CRNNOutput, lengths: Tensor) -> Tensor:
-    """How far a student is from its teacher: in what each frame says, a character (N,), and in where it looks."""
+    """How far a student is from its teacher, in what each frame says and in where it looks: a scalar.
+
+    Args:
+        output: the student's: logits (N, T, C), attention (N, T, h, w).
+        told_by: the teacher's for the same pictures, in the same shapes.
+        lengths: (N,) characters in each picture, over which the frames' divergences, in nats, are shared out.
+    """
     assert output.logits is not None and output.attention is not None
     assert told_by.logits is not None and told_by.attention is not None
     said, taught = (one.logits.log_softmax(-1) for one in (output, told_by))  # (N, T, C)
@@ -92,8 +106,23 @@ def distance(output: CRNNOutput, told_by: CRNNOutput, lengths: Tensor) -> Tensor
 
 
 def pruned(teacher: CRNNForCTC, channels: list[int], lstm_size: int) -> CRNNForCTC:
-    """A smaller network with those of the teacher's channels and units that weigh most."""
+    """A smaller network with those of the teacher's channels and units that weigh most.
+
+    Args:
+        teacher: with one block in each stage.
+        channels: of the stem, and of each stage; the first two are one number, as the first stage adds to the stem's.
+        lstm_size: units in each direction.
+
+    Raises:
+        ValueError: the first two differ, or the teacher has fewer of something or more blocks.
+    """
     old, new = teacher.config, CRNNConfig(**{**teacher.config.to_dict(), "channels": channels, "lstm_size": lstm_size})
+    if channels[0] != channels[1] or set(old.blocks) != {1}:
+        raise ValueError(
+            f"Channels {channels} and blocks {old.blocks}; give the stem as many as stage 1, one block each."
+        )
+    if any(few > many for few, many in zip([*channels, lstm_size], [*old.channels, old.lstm_size], strict=True)):
+        raise ValueError(f"The teacher has {old.channels} channels and {old.lstm_size} units; give no more.")
     student = CRNNForCTC(new)
     weights, kept = teacher.state_dict(), {}
 

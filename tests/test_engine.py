@@ -115,7 +115,7 @@ def test_reading_on_a_cpu_imports_no_torch_and_reports_to_nobody(
 ) -> None:
     Image.fromarray(word_picture("7Kx2")).save(tmp_path / "one.png")
     code = (
-        "import sys, crnn.cli, crnn.recognizer as r; r._gpu = lambda: False;"
+        "import sys, crnn.cli, crnn.recognizer as r; r.has_gpu = lambda: False;"
         f"crnn.cli.main(['read', {str(tmp_path / 'one.png')!r}]);"
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
