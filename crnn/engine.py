@@ -211,30 +211,43 @@ def _most(weights: Weights, norms: Sequence[str]) -> float:
 
 
 def _attention(features: Any, config: Config, weights: Weights) -> tuple[Any, Any]:
-    """What each frame takes along, (N, T, D), and where it looked, (N, T, h, w)."""
-    size, heads, reach, rows = config.channels[-1], config.attention_heads, config.attention_reach, config.height // 8
+    """What each frame takes along, (N, T, D), and where it looked, (N, T, h, w).
 
-    def split(x: Any) -> Any:  # (N, M, D) -> (N, heads, M, D / heads)
-        return ops.transpose(_reshape(x, 0, -1, heads, size // heads), _integers(0, 2, 1, 3))
+    :mod:`crnn.model` adds each row's vector to its cells before their keys and values are taken. Here the vector's own
+    key and value are added after, so that both are one convolution of the features as they lie.
+    """
+    size, heads, rows = config.channels[-1], config.attention_heads, config.height // 8
+    row, scale = weights["attention.rows"][:, 0].T, (size // heads) ** -0.5  # (D, h)
 
-    cells = ops.add(ops.transpose(features, _integers(0, 2, 3, 1)), _constant(weights["attention.rows"]))
-    query = split(_linear(ops.reduce_mean(cells, _integers(1), False), weights, "attention.query"))
-    cells = _reshape(cells, 0, -1, size)  # (N, h * w, D)
-    key, value = (split(_linear(cells, weights, f"attention.{name}")) for name in ("key", "value"))
-    scores = ops.multiply(ops.matmul(query, key, False, True), _constant((size // heads) ** -0.5))
+    query = scale * weights["attention.query.weight"]
+    shift = query @ row.mean(axis=1, keepdims=True) + scale * weights["attention.query.bias"][:, None]  # (D, 1)
+    means = ops.reduce_mean(features, _integers(2), False)  # (N, D, T)
+    query = ops.add(ops.matmul(_constant(query), means, False, False), _constant(shift))
+    query = _reshape(query, 0, heads, size // heads, -1)  # (N, heads, D / heads, T)
 
+    kernel = np.concatenate([weights["attention.key.weight"], weights["attention.value.weight"]])  # (2 * D, D)
+    shift = kernel @ row + np.pad(weights["attention.value.bias"], (size, 0))[:, None]  # (2 * D, h)
+    both = ops.convolution(features, _constant(kernel[:, :, None, None]), [1, 1], [0, 0], [0, 0], [1, 1])
+    both = _reshape(ops.add(both, _constant(shift[:, :, None])), 0, 2, heads, size // heads, -1)
+    key, value = (ops.gather(both, _integer(number), _integer(1)) for number in range(2))  # (N, heads, D / heads, h * w)
+
+    scores = _reshape(ops.matmul(query, key, True, False), 0, 0, 0, rows, -1)  # (N, heads, T, h, w)
+    scores = ops.add(scores, _distance_bias(features, config, weights))
+    shares = ops.softmax(_reshape(scores, 0, 0, 0, -1), -1)  # (N, heads, T, h * w)
+    taken = ops.transpose(ops.matmul(shares, value, False, True), _integers(0, 2, 1, 3))  # (N, T, heads, D / heads)
+    context = _linear(_reshape(taken, 0, 0, -1), weights, "attention.output")
+    return context, _reshape(ops.reduce_mean(shares, _integers(1), False), 0, 0, rows, -1)
+
+
+def _distance_bias(features: Any, config: Config, weights: Weights) -> Any:
+    """What is added to the scores of each pair of frame and column, (heads, T, 1, w)."""
+    reach = config.attention_reach
     width = ops.gather(ops.shape_of(features, "i64"), _integer(3), _integer(0))
     columns = ops.range(_integer(0), width, _integer(1), "i64")
     offset = ops.subtract(ops.unsqueeze(columns, _integer(0)), ops.unsqueeze(columns, _integer(1)))  # (T, w)
     place = ops.add(ops.clamp(offset, -reach - 1, reach + 1), _integer(reach + 1))
     near = np.pad(weights["attention.distance_bias"], ((0, 0), (1, 1)), constant_values=UNSEEN)
-    bias = ops.unsqueeze(ops.gather(_constant(near), place, _integer(1)), _integer(2))  # (heads, T, 1, w)
-
-    scores = ops.add(_reshape(scores, 0, 0, 0, rows, -1), bias)  # (N, heads, T, h, w)
-    shares = ops.softmax(_reshape(scores, 0, 0, 0, -1), -1)  # (N, heads, T, h * w)
-    taken = ops.transpose(ops.matmul(shares, value, False, False), _integers(0, 2, 1, 3))  # (N, T, heads, D / heads)
-    context = _linear(_reshape(taken, 0, 0, -1), weights, "attention.output")
-    return context, _reshape(ops.reduce_mean(shares, _integers(1), False), 0, 0, rows, -1)
+    return ops.unsqueeze(ops.gather(_constant(near), place, _integer(1)), _integer(2))
 
 
 def _lstm(context: Any, config: Config, weights: Weights) -> Any:
