@@ -196,7 +196,8 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
     plain = _runs(scores)
     if [class_id for class_id, _ in plain] == list(ids):  # no path of any text is better
         return [frames for _, frames in plain]
-    states, skip = (one[:, 0, 0] for one in _lattice([[ids]]))
+    states = _lattice([[ids]])[:, 0, 0]
+    skip = _may_skip(states)
     emitted = np.pad(scores, ((0, 0), (0, 1)), constant_values=-np.inf)[:, states]  # (T, S)
     ways = np.where(states == NOTHING, 0.0, -np.inf)
     moves = np.zeros(emitted.shape, dtype=int)  # how many states back the best path came from
@@ -206,7 +207,7 @@ def alignment(log_probs: ArrayLike, ids: Sequence[int]) -> list[Frames]:
         options[2, 2:] = np.where(skip[2:], ways[:-2], -np.inf)
         moves[time] = options.argmax(axis=0)
         ways = options.max(axis=0) + frame
-    state = len(ways) - 2 + int(ways[-2:].argmax())
+    state = len(ways) - 3 + int(ways[-3:-1].argmax())  # the last letter or the blank after it
     path = []
     for back in moves[::-1].tolist():
         path.append(state)
@@ -467,11 +468,11 @@ def _length_scores(probabilities: Floats, longest: int) -> Floats:
     return lengths
 
 
-def _lattice(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The states of each text, (S, P, N), and where a path may skip the one before.
+def _lattice(texts: Sequence[Sequence[Sequence[int]]]) -> NDArray[np.int64]:
+    """The states of each text, (S, P, N), of N texts of each of P pictures.
 
-    They are its characters with blanks around, after `NOTHING`, so that all texts end with the last state: S = 2 *
-    longest + 2. `texts` are N of each of P pictures.
+    They are its characters with blanks around, between `NOTHING` at the start, so often that all texts end with the
+    same states, and one at the end: S = 2 * longest + 3. In reverse they are the states of the text in reverse.
     """
     longest = max(len(text) for own in texts for text in own)
     columns = []
@@ -479,11 +480,15 @@ def _lattice(texts: Sequence[Sequence[Sequence[int]]]) -> tuple[NDArray[np.int64
         column = [NOTHING] * (2 * (longest - len(text)) + 1)
         for class_id in text:
             column += (BLANK, class_id)
-        columns.append([*column, BLANK])
-    states = np.array(np.array(columns).T, order="C").reshape(2 * longest + 2, len(texts), -1)
+        columns.append([*column, BLANK, NOTHING])
+    return np.array(np.array(columns).T, order="C").reshape(2 * longest + 3, len(texts), -1)
+
+
+def _may_skip(states: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a path may come to a state from the one before the last: to a letter that differs from that one."""
     skip = states != BLANK
     skip[2:] &= states[2:] != states[:-2]
-    return states, skip
+    return skip
 
 
 def _mean_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]], within: Sequence[float] = ()) -> Floats:
@@ -503,28 +508,38 @@ def _mean_scores(views: Sequence[Floats], texts: Sequence[Sequence[int]], within
 def _text_scores(pictures: Sequence[Sequence[Floats]], texts: Sequence[Sequence[Sequence[int]]]) -> Floats:
     """log P of each of a picture's N texts in each of its V views, (P, V, N): the CTC forward pass over all at once.
 
-    A view with fewer frames than another gets sure blanks at its end, which add nothing to any text.
+    It runs from both ends and meets in the middle, which takes half the steps: with its frames in reverse, a picture is
+    one more picture, of the text in reverse. Sure blanks, which add nothing to any text, are put at the end of a view
+    with an odd number of frames, or fewer than another.
     """
-    states, skip = _lattice(texts)  # (S, P, N)
     views = [view for own in pictures for view in own]
-    logs = np.full((max(map(len, views)), views[0].shape[1] + 1, len(views)), -np.inf)  # the last class is NOTHING
+    half, per_picture = (max(map(len, views)) + 1) // 2, len(pictures[0])
+    logs = np.full((2 * half, views[0].shape[1] + 1, len(views)), -np.inf)  # the last class is NOTHING
     logs[:, BLANK] = 0.0
     for number, view in enumerate(views):
         logs[: len(view), :NOTHING, number] = view
-    picture, per_picture = np.arange(len(pictures))[:, None], len(pictures[0])
+    ends = np.concatenate([logs[:half], logs[: half - 1 : -1]], axis=2)
+    forwards = _lattice(texts)
+    states = np.concatenate([forwards, forwards[::-1]], axis=1)  # (S, 2 * P, N)
+    of_class, of_picture = states % logs.shape[1] * states.shape[1], np.arange(states.shape[1])[:, None]
 
     def emitted(frames: Floats) -> Floats:
-        each = frames.reshape(*frames.shape[:2], len(pictures), per_picture)[:, states, picture]  # (T, S, P, N, V)
-        return each.reshape(*each.shape[:2], -1)
+        each = frames.reshape(half, -1, per_picture).take(of_class + of_picture, axis=1)  # (T / 2, S, 2 * P, N, V)
+        return each.reshape(half, len(states), -1)
 
-    starts, may_skip = (np.repeat(one, per_picture, axis=2).reshape(len(one), -1) for one in (states == NOTHING, skip))
-    total = _forward(emitted(np.exp(logs)), starts, may_skip)
-    scores = np.log(total) if total.min() > SMALLEST else _forward_in_logs(emitted(logs), starts, may_skip)
-    return scores.reshape(*states.shape[1:], per_picture).transpose(0, 2, 1)
+    starts, skip = (
+        np.repeat(one, per_picture, axis=2).reshape(len(one), -1) for one in (states == NOTHING, _may_skip(states))
+    )
+    total = _forward(emitted(np.exp(ends)), starts, skip)
+    scores = np.log(total) if total.min() > SMALLEST else _forward_in_logs(emitted(ends), starts, skip)
+    return scores.reshape(*forwards.shape[1:], per_picture).transpose(0, 2, 1)
 
 
 def _forward(emitted: Floats, starts: NDArray[np.bool_], skip: NDArray[np.bool_]) -> Floats:
-    """P of all paths from one of `starts` (S, N) to one of the last two, (N,), of what frames give, (T, S, N)."""
+    """P of all paths, (N,), from one of `starts` (S, 2 * N) until they meet, of what the frames give, (T, S, 2 * N).
+
+    The second half of the columns are the first half's texts in reverse.
+    """
     ways = np.zeros((len(starts) + 2, starts.shape[1]))
     ways[2:] = starts
     two_before, before, here = ways[:-2], ways[1:-1], ways[2:]
@@ -534,20 +549,25 @@ def _forward(emitted: Floats, starts: NDArray[np.bool_], skip: NDArray[np.bool_]
         moved += before
         here += moved
         here *= frame
-    total: Floats = ways[-2] + ways[-1]
-    return total
+    half = starts.shape[1] // 2
+    met: Floats = (here + before + two_before * may_skip)[:, :half] * here[::-1, half:]
+    return np.asarray(met.sum(axis=0))
 
 
 def _forward_in_logs(emitted: Floats, starts: NDArray[np.bool_], skip: NDArray[np.bool_]) -> Floats:
     """As `_forward`, with logarithms in and out: slower, and right where doubles are too coarse."""
     ways = np.full((len(starts) + 2, starts.shape[1]), -np.inf)
     ways[2:] = np.where(starts, 0.0, -np.inf)
+    two_before, before, here = ways[:-2], ways[1:-1], ways[2:]
     no_skip = np.where(skip, 0.0, -np.inf)
+
+    def moved() -> Floats:
+        return np.logaddexp(here, np.logaddexp(before, two_before + no_skip))
+
     for frame in emitted:
-        moved = np.logaddexp(ways[1:-1], ways[:-2] + no_skip)
-        ways[2:] = np.logaddexp(ways[2:], moved) + frame
-    total: Floats = np.logaddexp(ways[-2], ways[-1])
-    return total
+        here[:] = moved() + frame
+    half = starts.shape[1] // 2
+    return np.logaddexp.reduce(moved()[:, :half] + here[::-1, half:], axis=0)
 
 
 def _characters(

@@ -96,13 +96,9 @@ def prepare(picture: Picture, height: int, stride: int, wider: float = 1.0) -> n
     shrinking = picture.shape[0] > height
     size = (geometry.prepared_width, height)
     resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
-    means, deviations = (one.ravel().tolist() for one in cv2.meanStdDev(resized))  # of each channel
-    mean = sum(means) / 3
-    deviation = max(sum(value**2 for value in (*means, *deviations)) / 3 - mean**2, 0.0) ** 0.5
-    prepared = np.empty((3, *resized.shape[:2]), np.float32)
-    np.subtract(resized.transpose(2, 0, 1), np.float32(mean), out=prepared)
-    prepared /= max(deviation, 1.0)  # one grey level at least: an empty picture stays empty
-    return prepared
+    mean, deviation = (float(one.item()) for one in cv2.meanStdDev(resized.reshape(-1, 1)))
+    contrast = max(deviation, 1.0)  # one grey level at least: an empty picture stays empty
+    return np.asarray(cv2.dnn.blobFromImage(resized, 1 / contrast, mean=(mean, mean, mean))[0], np.float32)
 
 
 def lowered(picture: Picture, most: int) -> Picture:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice, pairwise, takewhile
+from itertools import accumulate, islice, pairwise, takewhile
 from numbers import Integral
 from operator import index
 from pathlib import Path
@@ -297,17 +298,17 @@ class Recognizer:
         Where rounding could decide what is read, all is looked at in float32.
         """
 
-        def infer(prepared: list[Array]) -> list[Seen]:
-            return self.model.infer(prepared, exact) if prepared else []
-
         def look_again(least: float, changed: Callable[[_View], Array]) -> None:
             again = [row for row, probability in enumerate(likely) if probability < least]
-            for row, (log_probs, _) in zip(again, infer([-changed(views[row]) for row in again]), strict=True):
+            if not again:
+                return
+            prepared = [-changed(views[row]) for row in again]
+            for row, (log_probs, _) in zip(again, self.model.infer(prepared, exact), strict=True):
                 found[row].append(log_probs)
             for row, probability in zip(again, most_likely([found[row] for row in again]), strict=True):
                 likely[row] = probability
 
-        seen = infer([view.prepared for view in views])
+        seen = self.model.infer([view.prepared for view in views], exact)
         found = [[log_probs] for log_probs, _ in seen]
         likely = most_likely(found)
         look_again(SURE, _blurred)
@@ -320,8 +321,10 @@ class Recognizer:
         if exact or not self.model.rounds:
             return looks
         tied |= {row for row, look in enumerate(looks) if look.others and _tied(look)}
-        for row, look in zip(sorted(tied), self._see([views[row] for row in sorted(tied)], exact=True), strict=True):
-            looks[row] = look
+        if tied:
+            exactly = self._see([views[row] for row in sorted(tied)], exact=True)
+            for row, look in zip(sorted(tied), exactly, strict=True):
+                looks[row] = look
         return looks
 
     def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
@@ -381,7 +384,7 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
         geometry: of the picture.
     """
     if len(centres) == 1:
-        sides = _extents(focuses.sum(axis=1)).tolist()
+        sides = _extents(focuses.sum(axis=1))
     else:
         middles = centres.tolist()
         edges = [(one + other) / 2 for one, other in pairwise(middles)]
@@ -390,7 +393,7 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     across, upright = geometry.frame_to_x(1), geometry.height / focuses.shape[1]
     return [
         (max(across * left, 0.0), upright * top, min(across * right, float(geometry.width)), upright * bottom)
-        for (left, right), (top, bottom) in zip(sides, _extents(focuses.sum(axis=2)).tolist(), strict=True)
+        for (left, right), (top, bottom) in zip(sides, _extents(focuses.sum(axis=2)), strict=True)
     ]
 
 
@@ -430,14 +433,15 @@ def _moved(reading: Reading, box: Box, whole: Geometry) -> Reading:
     return replace(reading, characters=tuple(characters), box=box)
 
 
-def _extents(mass: Array) -> npt.NDArray[np.float64]:
-    """From where to where the middle `EXTENT` of each row's mass (N, cells) lies, in cells, (N, 2), interpolated."""
-    share = mass / mass.sum(axis=1, keepdims=True, dtype=np.float64)
-    edges = np.cumsum(share, axis=1)
-    levels = np.array([(1 - EXTENT) / 2, (1 + EXTENT) / 2])
-    cells = (edges[:, :, None] < levels).sum(axis=1)  # (N, 2): in these the levels are reached
-    rows = np.arange(len(mass))[:, None]
-    return np.asarray(cells + 1 - (edges[rows, cells] - levels) / share[rows, cells])
+def _extents(mass: Array) -> list[tuple[float, float]]:
+    """From where to where the middle `EXTENT` of each row's mass (N, cells) lies, in cells, interpolated."""
+    extents = []
+    for row in mass.tolist():  # so few numbers take numpy longer
+        sums = list(accumulate(row))
+        start, end = (sums[-1] * share for share in ((1 - EXTENT) / 2, (1 + EXTENT) / 2))
+        first, last = bisect_left(sums, start), bisect_left(sums, end)  # in these cells they are reached
+        extents.append((first + 1 - (sums[first] - start) / row[first], last + 1 - (sums[last] - end) / row[last]))
+    return extents
 
 
 def _windows(pictures: Iterator[Source], largest: int) -> Iterator[list[Source]]:
