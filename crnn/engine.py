@@ -229,7 +229,7 @@ def _attention(features: Any, config: Config, weights: Weights) -> tuple[Any, An
     shift = kernel @ row + np.pad(weights["attention.value.bias"], (size, 0))[:, None]  # (2 * D, h)
     both = ops.convolution(features, _constant(kernel[:, :, None, None]), [1, 1], [0, 0], [0, 0], [1, 1])
     both = _reshape(ops.add(both, _constant(shift[:, :, None])), 0, 2, heads, size // heads, -1)
-    key, value = (ops.gather(both, _integer(number), _integer(1)) for number in range(2))  # (N, heads, D / heads, h * w)
+    key, value = (ops.gather(both, _integer(number), _integer(1)) for number in range(2))  # (N, heads, D / heads, hw)
 
     scores = _reshape(ops.matmul(query, key, True, False), 0, 0, 0, rows, -1)  # (N, heads, T, h, w)
     scores = ops.add(scores, _distance_bias(features, config, weights))
