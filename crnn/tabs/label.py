@@ -19,8 +19,10 @@ import gradio as gr
 from crnn.decode import Reading
 from crnn.image import PictureError, open_picture
 from crnn.speech import UNSURE_BELOW, words
+from crnn.tabs.parts import live
 from crnn.tabs.pile import LONGEST, File, Gone, Lost, Pile, View, cleaned
 from crnn.tabs.read import PageError, Visitor, among_uploads, loaded
+from crnn.tabs.result import per_cent, percent
 from crnn.tabs.texts import I18N, TEXTS, Texts
 
 if TYPE_CHECKING:
@@ -280,7 +282,7 @@ def status_line(number: int, total: int, guess: Reading | None, label: str | Non
     if guess is None or not guess.text:
         return texts["label_no_guess"].format(number, total)
     said = words(guess, language=language)
-    return texts["label_guess"].format(number, total, said, round(100 * guess.confidence))
+    return texts["label_guess"].format(number, total, said, percent(guess.confidence))
 
 
 def card_html(path: Path, guess: Reading | None, text: str, language: str) -> str:
@@ -317,12 +319,12 @@ def _guess(guess: Reading | None, language: str) -> str:
     for number, one in unsure:
         likely = [(one.text, one.confidence)] + [(other.text, other.confidence) for other in one.alternatives[:1]]
         listed = ", ".join(
-            f"<code>{escape(text) or '–'}</code>&nbsp;{_per_cent(confidence, texts)}" for text, confidence in likely
+            f"<code>{escape(text) or '–'}</code>&nbsp;{per_cent(confidence, language)}" for text, confidence in likely
         )
         rivals += f"<li>{number}: {listed}</li>"
     return (
         f'<div class="guess" aria-hidden="true" translate="no"><p><code>{marked}</code> '
-        f"{_per_cent(guess.confidence, texts)}</p>{f'<ul>{rivals}</ul>' if rivals else ''}</div>"
+        f"{per_cent(guess.confidence, language)}</p>{f'<ul>{rivals}</ul>' if rivals else ''}</div>"
     )
 
 
@@ -337,10 +339,6 @@ def note_html(sure: int, left_out: int, texts: Texts) -> str:
     sentences = [texts["label_sure"].format(sure)] if sure else []
     sentences += [texts["label_left_out"].format(left_out)] if left_out else []
     return "".join(f"<p>{sentence}</p>" for sentence in sentences)
-
-
-def _per_cent(confidence: float, texts: Texts) -> str:
-    return texts["per_cent"].format(round(100 * confidence))
 
 
 # ---------------------------------------------------------------- layout and wiring
@@ -374,7 +372,7 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
             gr.HTML(I18N("label_heading"), html_template="<h2>${value}</h2>")
             for sentences in ("label_lede", "label_hint"):
                 gr.HTML(I18N(sentences), html_template="<p>${value}</p>")
-        status, alert = _live("status"), _live("alert")  # always there, or the first announcement would be missed
+        status, alert = live("status", "label"), live("alert", "label")  # not hidden, as what follows is
         with gr.Column(visible=False) as body:
             card = gr.HTML()
             field: Any = gr.Textbox(
@@ -476,8 +474,3 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
         one.then(None, js=FOCUS_JS)
     listen(dataset.click, on_dataset, token, [alert, archive]).then(None, archive, js=DOWNLOAD_JS)
     return Labelling(show, outputs, saved)
-
-
-def _live(role: str) -> gr.HTML:
-    """A region that screen readers announce when its text changes."""
-    return gr.HTML(html_template=f'<div role="{role}">${{value}}</div>', elem_id=f"label-{role}")

@@ -14,6 +14,7 @@ import numpy as np
 from crnn.image import Picture, PictureError, open_picture
 from crnn.metrics import exact
 from crnn.tabs.bench import Report, some
+from crnn.tabs.parts import in_english
 from crnn.tabs.result import note
 from crnn.tabs.texts import TEXTS, Texts
 from crnn.tabs.workshop import State
@@ -44,7 +45,7 @@ def report_html(report: Report, language: str) -> str:
         html += f'<h3>{texts["report_look"]}</h3><div class="figures">{figures}</div>'
     if report.problems:
         rows = [
-            f'<th scope="row" translate="no">{escape(one.file)}</th><td>{_english(one.sentence, language)}</td>'
+            f'<th scope="row" translate="no">{escape(one.file)}</th><td>{in_english(language, one.sentence)}</td>'
             for one in report.problems[:SHOWN_PROBLEMS]
         ]
         html += f"<h3>{texts['report_why']}</h3>{_table([texts['file'], texts['why']], rows)}"
@@ -101,7 +102,7 @@ def status_line(state: State, language: str) -> str:
     if state.phase == "done" and state.done:
         return " ".join([texts[f"done_{state.done['reason']}"], *_right(state, texts)])
     if state.phase == "failed":
-        return texts["not_trained"].format(_english(state.sentence, language))
+        return texts["not_trained"].format(in_english(language, state.sentence))
     if state.phase == "interrupted":
         return texts["interrupted" if state.resumable else "interrupted_anew"]
     return ""
@@ -231,8 +232,3 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
 
 def _per_cent(share: float, texts: Texts) -> str:
     return texts["per_cent"].format(round(100 * share, 1) if 0 < share < 0.1 else round(100 * share))
-
-
-def _english(sentence: str, language: str) -> str:
-    """A sentence of the lower layers, which know no other language; a screen reader should pronounce it as such."""
-    return escape(sentence) if language == "en" else f'<span lang="en">{escape(sentence)}</span>'

@@ -22,6 +22,7 @@ from gradio.utils import get_upload_folder
 from crnn.decode import Alternative, Reading
 from crnn.image import Picture, PictureError, open_picture
 from crnn.speech import RATES, SpeechError, synthesize, voices, words
+from crnn.tabs.parts import heading, in_english, live
 from crnn.tabs.readers import Readers
 from crnn.tabs.result import details_html, note, sound_html, status_line, text_html
 from crnn.tabs.shelf import Kept, Shelf
@@ -126,7 +127,7 @@ def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[S
             yield desk.blank(visitor, alert=escape(str(error)))
         except ValueError as error:
             blamed = "bad_picture" if isinstance(error, PictureError) else "bad_wish"
-            yield desk.blank(visitor, alert=texts[blamed].format(_english(error, visitor)))
+            yield desk.blank(visitor, alert=texts[blamed].format(in_english(visitor.language, error)))
         except Exception:
             log.exception("A read failed.")
             yield desk.blank(visitor, alert=texts["failed"])
@@ -234,7 +235,7 @@ class Desk:
             wav = synthesize(said, rate_within(wishes.rate), wishes.voice)
             shown = shown._replace(sound=sound_html(wav, language))
         except SpeechError as error:  # costs the sound, not the rest
-            sentence = TEXTS[language]["no_voice"].format(_english(error, visitor))
+            sentence = TEXTS[language]["no_voice"].format(in_english(visitor.language, error))
             shown = shown._replace(alert=sentence)
         if self.shelf.get(visitor.session) is kept:
             yield shown
@@ -357,12 +358,6 @@ def reader_line(own: bool, visitor: Visitor) -> str:
     return note(TEXTS[visitor.language]["own_reader"]) if own else ""
 
 
-def _english(error: Exception, visitor: Visitor) -> str:
-    """A sentence of the lower layers, which know no other language; a screen reader should pronounce it as such."""
-    sentence = escape(str(error))
-    return sentence if visitor.language == "en" else f'<span lang="en">{sentence}</span>'
-
-
 # ---------------------------------------------------------------- layout and wiring
 
 
@@ -383,10 +378,10 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
                 gr.Button(I18N("paste"), elem_id="paste", min_width=80)  # bring.js listens to it
             pasted = gr.HTML(html_template="", js_on_load=BRING_JS)
             auto = gr.Checkbox(True, label=I18N("auto"))
-            alert = _live("alert")
+            alert = live("alert")
         with gr.Column(elem_id="result"):
-            _heading(2, "result")
-            status = _live("status")
+            heading(2, "result")
+            status = live("status")
             gr.HTML('<div role="status" id="told"></div>')  # page.js says there what it did
             text = gr.HTML(note(str(I18N("waiting"))))
             own_reader = gr.HTML(elem_id="own-reader")
@@ -490,17 +485,8 @@ def _forget(demo: gr.Blocks, session: str) -> None:
     demo.state_holder.session_data.pop(session, None)
 
 
-def _heading(level: int, name: str) -> None:
-    gr.HTML(I18N(name), html_template=f"<h{level}>${{value}}</h{level}>")
-
-
-def _live(role: str) -> gr.HTML:
-    """A region that screen readers announce when its text changes; the element itself stays, or some would miss it."""
-    return gr.HTML(html_template=f'<div role="{role}">${{value}}</div>', elem_id=role)
-
-
 def _picture() -> gr.Image:
-    _heading(2, "picture")
+    heading(2, "picture")
     return gr.Image(
         type="filepath",
         format="png",  # a camera's frames come in it; the default, WebP, is lossy
@@ -520,7 +506,7 @@ def _examples(picture: gr.Image) -> None:
         return
     gr.set_static_paths(EXAMPLES)  # served from where they lie: copies would be deleted like any upload
     with gr.Column():
-        _heading(2, "examples")
+        heading(2, "examples")
         with gr.Row(elem_id="examples"):
             for path, text in shown:
                 button = gr.Button(f"{I18N('example')} {text}", icon=path, min_width=120)
@@ -564,7 +550,7 @@ def _said() -> list[Any]:
 
 def _keyboard() -> gr.Checkbox:
     """The keys, and the switch that turns the single ones off."""
-    _heading(2, "keyboard")
+    heading(2, "keyboard")
     for key, meaning in KEYS.items():
         gr.HTML(I18N(meaning), html_template=f"<p><kbd>{key}</kbd> ${{value}}</p>")
     return gr.Checkbox(True, label=I18N("shortcuts"), elem_id="shortcuts")

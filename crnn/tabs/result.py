@@ -27,7 +27,7 @@ def status_line(reading: Reading, language: str, corrected: bool = False) -> str
     if not reading.text:
         return texts["status_nothing"]
     sentence = texts["status_corrected" if corrected else "status_read"]
-    said = [sentence.format(words(reading.text, language=language), _percent(reading.confidence))]
+    said = [sentence.format(words(reading.text, language=language), percent(reading.confidence))]
     for number, character in enumerate(reading.characters):
         if character.confidence < UNSURE_BELOW:
             said.append(texts["status_unsure"].format(_position(number, language)))
@@ -43,7 +43,7 @@ def text_html(reading: Reading, language: str) -> str:
     sure = texts[next(name for least, name in CONFIDENCE_WORDS if reading.confidence >= least)]
     return (
         f'<p class="text" role="group" aria-label="{escape(texts["text"])}" translate="no">{buttons}</p>'
-        f'<p class="confidence"><span><strong>{sure}</strong> – {_per_cent(reading.confidence, language)}</span>'
+        f'<p class="confidence"><span><strong>{sure}</strong> – {per_cent(reading.confidence, language)}</span>'
         f'<button type="button" class="tool" aria-keyshortcuts="C" data-copy="{escape(reading.text)}" '
         f'data-done="{escape(texts["copied"])}" data-failed="{escape(texts["not_copied"])}">'
         f"{texts['copy']}</button></p>"
@@ -80,7 +80,7 @@ def _button(number: int, character: Character, language: str) -> str:
     """One character of the large text; its name tells all that the eye sees."""
     unsure = character.confidence < UNSURE_BELOW
     name = TEXTS[language]["one_unsure" if unsure else "one_character"].format(
-        number + 1, words(character.text, language=language), _percent(character.confidence)
+        number + 1, words(character.text, language=language), percent(character.confidence)
     )
     return (
         f'<button type="button" class="character{" unsure" if unsure else ""}" id="character-{number}" '
@@ -126,13 +126,13 @@ def _row(number: int, character: Character, language: str) -> str:
         rivals.append(
             f'<span class="rival"><button type="button" class="tool" data-rival="{escape(one.text)}" '
             f'data-number="{number}" aria-label="{escape(name)}"><code>{escape(one.text)}</code></button>'
-            f"&nbsp;{_per_cent(one.confidence, language)}</span>"
+            f"&nbsp;{per_cent(one.confidence, language)}</span>"
         )
     unsure = ' class="unsure"' if character.confidence < UNSURE_BELOW else ""
     return (
         f'<tr><th scope="row">{_chip(number)} <code{unsure} aria-hidden="true">{escape(character.text)}</code> '
         f'<span class="name">{escape(words(character.text, language=language))}</span></th>'
-        f"<td>{_per_cent(character.confidence, language)}</td><td>{' '.join(rivals) or '–'}</td></tr>"
+        f"<td>{per_cent(character.confidence, language)}</td><td>{' '.join(rivals) or '–'}</td></tr>"
     )
 
 
@@ -141,7 +141,7 @@ def _others(reading: Reading, language: str) -> str:
     if not others:
         return ""
     items = "".join(
-        f"<li><code>{escape(other.text)}</code>&nbsp;{_per_cent(other.confidence, language)}</li>" for other in others
+        f"<li><code>{escape(other.text)}</code>&nbsp;{per_cent(other.confidence, language)}</li>" for other in others
     )
     return f"<h3>{TEXTS[language]['others']}</h3><ol>{items}</ol>"
 
@@ -152,13 +152,14 @@ def _chip(number: int) -> str:
     return f'<span class="chip" style="{style}">{number + 1}</span>'
 
 
-def _percent(confidence: float) -> int:
+def percent(confidence: float) -> int:
     """As a whole number; only what the user is sure of has 100."""
     return 100 if confidence == 1 else min(round(100 * confidence), 99)
 
 
-def _per_cent(confidence: float, language: str) -> str:
-    return TEXTS[language]["per_cent"].format("&lt; 1" if confidence < 0.01 else _percent(confidence))
+def per_cent(confidence: float, language: str) -> str:
+    """A confidence, 0 to 1, as HTML: "92 %"."""
+    return TEXTS[language]["per_cent"].format("&lt; 1" if confidence < 0.01 else percent(confidence))
 
 
 def _position(number: int, language: str) -> str:

@@ -20,6 +20,7 @@ from crnn.styles import STYLES
 from crnn.tabs import label
 from crnn.tabs.bench import Bench, Report, Upload
 from crnn.tabs.learned import measures_html, progress_html, report_counts, report_html, result_html, status_line
+from crnn.tabs.parts import heading, in_english, live, paragraph
 from crnn.tabs.read import PageError, Visitor, among_uploads, loaded, reader_line
 from crnn.tabs.readers import Readers
 from crnn.tabs.result import note
@@ -88,15 +89,9 @@ def explained(texts: Texts, language: str, error: Exception) -> str:
     if isinstance(error, QueueFullError):
         return texts["queue_full"]
     if isinstance(error, ValueError):
-        return texts["not_possible"].format(_english([str(error)], language))
+        return texts["not_possible"].format(in_english(language, error))
     log.error("The Train tab failed.", exc_info=error)
     return texts["train_failed"]
-
-
-def _english(sentences: Sequence[str], language: str) -> str:
-    """Sentences of the lower layers, which know no other language; a screen reader should pronounce them as such."""
-    joined = "<br>".join(escape(sentence) for sentence in sentences)
-    return joined if language == "en" else f'<span lang="en">{joined}</span>'
 
 
 class Course:
@@ -123,7 +118,7 @@ class Course:
     def bring(self, bench: Bench, uploads: Iterable[Upload], named: bool, language: str) -> str:
         """Add what was uploaded; returns what could not be, as HTML."""
         problems = bench.bring(uploads, named, self.workshop.rules.limits)
-        return TEXTS[language]["not_possible"].format(_english(problems, language)) if problems else ""
+        return TEXTS[language]["not_possible"].format(in_english(language, *problems)) if problems else ""
 
     def draw(self, bench: Bench, count: Any, styles: Sequence[str] | None, texts: Texts) -> None:
         """Add drawn pictures."""
@@ -265,10 +260,10 @@ def build(
     seen = gr.State(Seen())
     timer = gr.Timer(TICK_S, active=False)
     with gr.Column(elem_id="train"):
-        _paragraph("train_lede", "train-lede")
+        paragraph("train_lede", "train-lede")
         with gr.Column(elem_id="bench"):
             with gr.Column(elem_id="pictures"):
-                _heading(2, "pictures")
+                heading(2, "pictures")
                 files: Any = gr.File(file_count="multiple", label=I18N("pictures_file"), height=150)
                 named = gr.Checkbox(True, label=I18N("pictures_named"), info=I18N("pictures_hint"))
                 with gr.Accordion(I18N("pictures_draw"), open=False):
@@ -276,52 +271,52 @@ def build(
                     most = min(MOST_DRAWN, workshop.rules.pictures)
                     count = gr.Number(min(50, most), precision=0, label=I18N("draw_count"))
                     draw: Any = gr.Button(I18N("draw"))
-                pictures_status, pictures_alert = _live("pictures", "status"), _live("pictures", "alert")
+                pictures_status, pictures_alert = live("status", "pictures"), live("alert", "pictures")
                 report = gr.HTML(note(str(I18N("report_none"))), elem_id="report")
                 with gr.Row(visible=False, elem_id="over") as over_row:
                     over: Any = gr.Button(I18N("start_over"), min_width=80)
-                    _paragraph("start_over_hint")
+                    paragraph("start_over_hint")
             with gr.Column(elem_classes="course"):
                 labelling = label.build(lambda secret: workshop.bench(secret).pictures, reader, token)
                 with gr.Column(elem_id="training"):
-                    _heading(2, "training")
+                    heading(2, "training")
                     order = _order(workshop.rules.minutes)
-                    train_alert = _live("train", "alert")
+                    train_alert = live("alert", "train")
                     with gr.Row(elem_id="steer"):
                         train: Any = gr.Button(I18N("train"), variant="primary", min_width=80)
                         resume: Any = gr.Button(I18N("go_on"), variant="primary", visible=False, min_width=80)
                         stop: Any = gr.Button(I18N("stop"), visible=False, min_width=80)
-                    train_status = _live("train", "status")
+                    train_status = live("status", "train")
                     progress = gr.HTML()
                     with gr.Row(visible=False, elem_id="curves") as curves:
                         loss = _plot("loss", "kind")
                         exact = _plot("exact", None)
                     measures = gr.HTML(elem_id="measures")
                 with gr.Column(visible=False, elem_id="learnt") as learnt:
-                    _heading(2, "learnt")
+                    heading(2, "learnt")
                     result = gr.HTML()
-                    _heading(3, "take")
+                    heading(3, "take")
                     with gr.Row(elem_id="take"):
                         use: Any = gr.Button(I18N("use_in_read"), variant="primary", min_width=160)
                         back: Any = gr.Button(I18N("use_shipped"), min_width=160)
                         download: Any = gr.Button(I18N("download_checkpoint"), min_width=160)
-                    _paragraph("train_again")
+                    paragraph("train_again")
                     packed = gr.DownloadButton(elem_id="packed")  # not shown; holds the file; DOWNLOAD_JS fetches it
                     with gr.Accordion(I18N("hub"), open=False):
                         repo: Any = gr.Textbox(label=I18N("hub_repo"), max_length=200)
                         secret: Any = gr.Textbox(label=I18N("hub_token"), type="password", max_length=200)
                         private = gr.Checkbox(True, label=I18N("hub_private"))
                         push: Any = gr.Button(I18N("hub_push"))
-                learnt_status, learnt_alert = _live("learnt", "status"), _live("learnt", "alert")
+                learnt_status, learnt_alert = live("status", "learnt"), live("alert", "learnt")
         keep = workshop.rules.keep_minutes
         gr.HTML(
             I18N("train_privacy"), html_template=f"<p>${{value.replace('{{}}', '{keep}')}}</p>", elem_id="train-privacy"
         )
 
-    live = [seen, train_status, progress, curves, loss, exact, measures, learnt, result, train, resume, stop, timer]
+    panel = [seen, train_status, progress, curves, loss, exact, measures, learnt, result, train, resume, stop, timer]
 
     def updates(shown: Shown, texts: Texts) -> list[Any]:
-        """The values of `live`."""
+        """The values of `panel`."""
         state = shown.state
         colours = dict(zip((texts["loss_training"], texts["loss_measured"]), COLOURS, strict=True))
         plots = [
@@ -358,7 +353,7 @@ def build(
 
     on_pictures = [pictures_status, pictures_alert, report, over_row, *labelling.outputs]
     untouched = [gr.skip()] * (len(on_pictures) - 2)
-    left = [pictures_alert, *on_pictures[2:], *live]
+    left = [pictures_alert, *on_pictures[2:], *panel]
 
     def change(
         token: Any, request: gr.Request, busy: str, work: Callable[[Visitor, Bench], str]
@@ -400,7 +395,7 @@ def build(
             return [*told, *look(visitor, bench, Seen()), "", "", "", reader_line(False, visitor)]
         except Exception as error:
             said = explained(texts, visitor.language, error)
-            return ["", said, *untouched, *[gr.skip()] * (len(live) + 4)]
+            return ["", said, *untouched, *[gr.skip()] * (len(panel) + 4)]
 
     def on_label(token: Any, request: gr.Request) -> Any:
         visitor = Visitor.of(request)
@@ -411,7 +406,7 @@ def build(
             return explained(TEXTS[visitor.language], visitor.language, error)
 
     def steer(token: Any, seen: Seen, request: gr.Request, work: Callable[[Bench, Texts], str | None]) -> list[Any]:
-        """Do something to the training, and show how it stands: the values of train_alert (what work says) and live."""
+        """Do something to the training, and show how it stands: the values of train_alert (what work says), panel."""
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         try:
@@ -422,13 +417,13 @@ def build(
                 said = explained(texts, visitor.language, error)
             return [said or "", *look(visitor, bench, seen)]
         except Exception as error:
-            return [explained(texts, visitor.language, error), *[gr.skip()] * len(live)]
+            return [explained(texts, visitor.language, error), *[gr.skip()] * len(panel)]
 
     def pressed(work: Callable[..., str | None]) -> Callable[..., Iterator[list[Any]]]:
         """The handler of a button that steers; work takes the bench, the texts and the fields."""
 
         def on_press(token: Any, seen: Seen, request: gr.Request, *fields: Any) -> Iterator[list[Any]]:
-            yield ["", *[gr.skip()] * len(live)]  # said again, an alert must change to be announced
+            yield ["", *[gr.skip()] * len(panel)]  # said again, an alert must change to be announced
             yield steer(token, seen, request, lambda bench, texts: work(bench, texts, *fields))
 
         return on_press
@@ -450,7 +445,7 @@ def build(
                 return [gr.skip()] * len(left)
             return ["", *pictures(visitor, token, request)[1], *look(visitor, bench, Seen())]
         except Exception as error:
-            return [explained(texts, visitor.language, error), *untouched, *[gr.skip()] * len(live)]
+            return [explained(texts, visitor.language, error), *untouched, *[gr.skip()] * len(panel)]
 
     def take(token: Any, request: gr.Request, work: Callable[[Bench, Texts], Any]) -> tuple[Any, str]:
         """What it gives, or None and a sentence."""
@@ -491,18 +486,18 @@ def build(
         files.upload, on_files, [token, files, named], [files, *on_pictures], preprocess=False, trigger_mode="multiple"
     )
     many(draw.click, on_draw, [token, count, styles], on_pictures)
-    many(over.click, on_over, token, [*on_pictures, *live, train_alert, learnt_status, learnt_alert, own_reader])
+    many(over.click, on_over, token, [*on_pictures, *panel, train_alert, learnt_status, learnt_alert, own_reader])
     many(labelling.saved.change, on_label, token, report, trigger_mode="always_last")
     listen([files.upload, draw.click], lambda: "", None, train_alert)  # what was missing has come
     listen(labelling.saved.change, lambda: ("", ""), None, [train_alert, pictures_status], trigger_mode="multiple")
     steered = [
-        listen(train.click, on_train, [token, seen, *order], [train_alert, *live], concurrency_limit=4),
-        listen(resume.click, on_resume, [token, seen], [train_alert, *live]),
-        listen(stop.click, on_stop, [token, seen], [train_alert, *live]),
+        listen(train.click, on_train, [token, seen, *order], [train_alert, *panel], concurrency_limit=4),
+        listen(resume.click, on_resume, [token, seen], [train_alert, *panel]),
+        listen(stop.click, on_stop, [token, seen], [train_alert, *panel]),
     ]
     for one in steered:
         one.then(None, js=STEER_JS)
-    listen(timer.tick, on_tick, [token, seen], live, queue=False)
+    listen(timer.tick, on_tick, [token, seen], panel, queue=False)
     taken = [learnt_status, learnt_alert]
     listen(download.click, on_download, token, [packed, learnt_alert]).then(None, packed, js=label.DOWNLOAD_JS)
     listen(use.click, on_use, token, [*taken, own_reader])
@@ -523,19 +518,6 @@ def order_of(minutes: float, layers: str, seed: float | None, draw_percent: floa
 
 def _or_skip(value: Any) -> Any:
     return gr.skip() if value is None else value
-
-
-def _heading(level: int, name: str) -> None:
-    gr.HTML(I18N(name), html_template=f"<h{level}>${{value}}</h{level}>")
-
-
-def _paragraph(name: str, elem_id: str | None = None) -> None:
-    gr.HTML(I18N(name), html_template="<p>${value}</p>", elem_id=elem_id)
-
-
-def _live(place: str, role: str) -> gr.HTML:
-    """A region that screen readers announce when its text changes."""
-    return gr.HTML(html_template=f'<div role="{role}">${{value}}</div>', elem_id=f"{place}-{role}")
 
 
 def _plot(figure: str, kinds: str | None) -> gr.LinePlot:
