@@ -16,7 +16,7 @@ import gradio as gr
 
 from crnn.tabs import read, texts, train
 from crnn.tabs.readers import Readers
-from crnn.tabs.workshop import Rules, Workshop, scratch, training
+from crnn.tabs.training_queue import Rules, TrainingQueue, scratch, training
 
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
@@ -52,7 +52,7 @@ def build_demo(checkpoint: str | None = None) -> gr.Blocks:
         checkpoint = str(Path(checkpoint).resolve())  # a training runs in another folder
     reader = load_reader(checkpoint)
     readers = Readers(reader)
-    workshop = Workshop(scratch(os.environ), Rules.of(os.environ), training(checkpoint))
+    trainings = TrainingQueue(scratch(os.environ), Rules.of(os.environ), training(checkpoint))
     demo = gr.Blocks(title=texts.TEXTS["en"]["title"], analytics_enabled=False, delete_cache=DELETE_FILES)
     with demo:
         gr.HTML(texts.I18N("skip"), html_template='<a class="skip" href="#result">${value}</a>')
@@ -66,7 +66,7 @@ def build_demo(checkpoint: str | None = None) -> gr.Blocks:
                 reader_line = read.build(demo, readers)
                 gr.HTML(texts.I18N("privacy"), html_template="<p>${value}</p>", elem_id="privacy")
             with gr.Tab(texts.I18N("tab_train"), id="train"):
-                train.build(demo, visitor, workshop, reader, readers, reader_line)
+                train.build(demo, visitor, trainings, reader, readers, reader_line)
     _fetch_nothing(demo)
     return demo
 

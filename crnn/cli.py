@@ -154,14 +154,14 @@ def train(arguments: argparse.Namespace) -> int:
     else:
         from crnn.finetune import FineTuning, fine_tune
 
-        wishes = FineTuning(
+        options = FineTuning(
             start=arguments.start,
             minutes=arguments.minutes,
             resume=arguments.resume,
             seed=arguments.seed,
             **given,
         )
-        finished = fine_tune(arguments.folders, arguments.output, wishes)
+        finished = fine_tune(arguments.folders, arguments.output, options)
     print(f"{finished}: trained")
     return 0
 

@@ -28,10 +28,10 @@ from crnn.model import CRNNForCTC
 from crnn.splice import partings
 from crnn.train import (
     LEARNING_RATE,
-    Averaging,
-    Budget,
     Clock,
     CTCTrainer,
+    EMACallback,
+    TimeBudgetCallback,
     arguments,
     begin_with,
     check_minutes,
@@ -40,7 +40,7 @@ from crnn.train import (
     progress,
     save,
 )
-from crnn.watch import Journal, Watch, interrupts_stop, scores
+from crnn.validation import Journal, ValidationCallback, interrupts_stop, scores
 
 BATCH_SIZE = 48
 FINE_TUNING_RATE = 5e-4  # at its peak
@@ -96,7 +96,7 @@ class FineTuning:
         check_minutes(self.minutes)
 
 
-def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTuning | None = None) -> Path:
+def fine_tune(folders: Sequence[str | Path], output: str | Path, options: FineTuning | None = None) -> Path:
     """Train on labelled pictures, and tell how it goes in ``progress.jsonl``, an event a line.
 
     A part of them is held out to measure on; the weights that give it the lowest loss are kept. An empty file ``stop``
@@ -106,7 +106,7 @@ def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTun
     Args:
         folders: labelled pictures (:func:`crnn.intake.read_folder`).
         output: folder for the checkpoint; interim ones go below it, TensorBoard logs to its ``runs``.
-        wishes: how; None: from scratch.
+        options: how; None: from scratch.
 
     Returns:
         The folder of the finished checkpoint. It keeps the calibration of its start.
@@ -115,11 +115,11 @@ def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTun
         ValueError: too few usable pictures, nothing to resume, another training or checkpoint in ``output``, or one
             begun otherwise; one sentence.
     """
-    wishes, output = wishes or FineTuning(), Path(output)
+    options, output = options or FineTuning(), Path(output)
     journal = Journal(output)
     if journal.finished():
         raise ValueError(f"{output} holds a finished training already; give another folder.")
-    if not wishes.resume:
+    if not options.resume:
         if any(output.glob("checkpoint-*")):
             raise ValueError(f"{output} holds a training already; give another folder, or --resume to go on with it.")
         for name in WRITTEN:
@@ -130,75 +130,76 @@ def fine_tune(folders: Sequence[str | Path], output: str | Path, wishes: FineTun
     journal.clear_stop()
     logging.disable_progress_bar()
     try:
-        return _fine_tune(folders, output, wishes, journal)
+        return _fine_tune(folders, output, options, journal)
     except ValueError as error:
         journal.write("error", sentence=str(error))
         raise
 
 
-def _fine_tune(folders: Sequence[str | Path], output: Path, wishes: FineTuning, journal: Journal) -> Path:
-    last = last_checkpoint(output) if wishes.resume else None
-    torch.manual_seed(wishes.seed)
-    model = begin_with(wishes.start, wishes.config)
+def _fine_tune(folders: Sequence[str | Path], output: Path, options: FineTuning, journal: Journal) -> Path:
+    last = last_checkpoint(output) if options.resume else None
+    torch.manual_seed(options.seed)
+    model = begin_with(options.start, options.config)
     journal.say("Looking at the pictures; the first step follows in some seconds.")
-    training, held_out, new = _pictures(folders, model.config, wishes.seed, journal)
-    begun = _begun(wishes, training, held_out)
+    training, held_out, new = _pictures(folders, model.config, options.seed, journal)
+    begun = _begun(options, training, held_out)
     clock, done = progress(last, begun) if last else (Clock(MINUTES), 0)
-    if wishes.minutes or wishes.steps:
-        clock.minutes, clock.steps = wishes.minutes or clock.minutes, wishes.steps
+    if options.minutes or options.steps:
+        clock.minutes, clock.steps = options.minutes or clock.minutes, options.steps
     if new:
         model.add_characters(new)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
-    model.frozen_norms = wishes.start is not None
-    model.backbone.requires_grad_(wishes.layers == "all")
-    averaging = Averaging(model, AVERAGED)
-    keep = wishes.keep if wishes.start else 0.0
-    watch = Watch(journal, clock, averaging, CRNNForCTC(model.config), held_out, keep)
+    model.frozen_norms = options.start is not None
+    model.backbone.requires_grad_(options.layers == "all")
+    ema = EMACallback(model, AVERAGED)
+    keep = options.keep if options.start else 0.0
+    validation = ValidationCallback(journal, clock, ema, CRNNForCTC(model.config), held_out, keep)
     if last:
-        averaging.load(last)
-        watch.load(last)
-    settings = arguments(output, wishes.seed, FINE_TUNING_RATE if wishes.start else LEARNING_RATE, workers=0)
-    watch.model.load_state_dict(watch.first)
+        ema.load(last)
+        validation.load(last)
+    settings = arguments(output, options.seed, FINE_TUNING_RATE if options.start else LEARNING_RATE, workers=0)
+    validation.model.load_state_dict(validation.first)
     alike: dict[str, float] = {}
-    if wishes.draw_share:
+    if options.draw_share:
         find_fonts()  # takes seconds the first time, which no budget shall pay
-        alike = families_like(watch.model, [example.path for example in training], wishes.seed)
+        alike = families_like(validation.model, [example.path for example in training], options.seed)
     batches = LabelledBatches(
-        training, watch.reader.charset, model.config.height, model.config.stride, BATCH_SIZE, wishes.seed,
-        wishes.draw_share, alike, partial(partings, watch.model), settings.world_size, done,
+        training, validation.reader.charset, model.config.height, model.config.stride, BATCH_SIZE, options.seed,
+        options.draw_share, alike, partial(partings, validation.model), settings.world_size, done,
     )  # fmt: skip
     trainer = CTCTrainer(
         clock,
-        averaging,
+        ema,
         model=model,
         args=settings,
         train_dataset=batches,
         data_collator=lambda keys: batches.make(keys[0]),
-        callbacks=[averaging, watch, Budget(clock, SAVE_MINUTES, False, begun)],
+        callbacks=[ema, validation, TimeBudgetCallback(clock, SAVE_MINUTES, False, begun)],
     )
     trainer.remove_callback(PrinterCallback)  # the journal says it in words
     journal.write(
         "start", time=time.time(), minutes=clock.minutes, steps=clock.steps, pictures=len(training),
-        held_out=len(held_out), new_characters=new, resumed=wishes.resume, spent_s=clock.spent_s,
+        held_out=len(held_out), new_characters=new, resumed=options.resume, spent_s=clock.spent_s,
     )  # fmt: skip
-    before = watch.readings(watch.first)
+    before = validation.readings(validation.first)
     if not last:
         journal.write("before", **scores(held_out, before))
     with interrupts_stop(journal):
         trainer.train(resume_from_checkpoint=last)
-        after = watch.readings(watch.best)
+        after = validation.readings(validation.best)
         if trainer.is_world_process_zero():
-            model.load_state_dict(watch.best)
+            model.load_state_dict(validation.best)
             save(model, output)
             figures = {"before": scores(held_out, before), "after": scores(held_out, after)}
-            card = _card(wishes, len(training), len(held_out), clock, figures)
+            card = _card(options, len(training), len(held_out), clock, figures)
             (output / "README.md").write_text(card, encoding="utf-8")
             journal.clear_stop()
             for interim in output.glob("checkpoint-*"):  # nothing is left to resume
                 shutil.rmtree(interim)
             journal.write(
-                "done", reason=watch.reason, spent_s=clock.spent_s, **figures, held_out=_table(held_out, before, after),
-                confusions_before=_confused(held_out, before), confusions_after=_confused(held_out, after),
+                "done", reason=validation.reason, spent_s=clock.spent_s, **figures,
+                held_out=_table(held_out, before, after), confusions_before=_confused(held_out, before),
+                confusions_after=_confused(held_out, after),
             )  # fmt: skip
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
@@ -222,16 +223,16 @@ def _pictures(
     return training, held_out, examined.new_characters
 
 
-def _begun(wishes: FineTuning, training: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:
+def _begun(options: FineTuning, training: Sequence[Example], held_out: Sequence[Example]) -> dict[str, Any]:
     """What must be the same when a training is resumed, by its name to the user."""
     seen = [[(example.path.name, example.text) for example in examples] for examples in (training, held_out)]
     return {
         "kind of pictures": "labelled",
-        "start": name_of(wishes.start),
-        "layers": wishes.layers,
-        "share of drawn pictures": wishes.draw_share,
-        "share to keep": wishes.keep,
-        "seed": wishes.seed,
+        "start": name_of(options.start),
+        "layers": options.layers,
+        "share of drawn pictures": options.draw_share,
+        "share to keep": options.keep,
+        "seed": options.seed,
         "pictures or labels": hashlib.sha256(repr(seen).encode()).hexdigest(),
     }
 
@@ -252,11 +253,11 @@ def _confused(examples: Sequence[Example], readings: Sequence[Reading]) -> list[
     return [[true, got, times] for (true, got), times in pairs.most_common(CONFUSIONS)]
 
 
-def _card(wishes: FineTuning, training: int, held_out: int, clock: Clock, figures: dict[str, Any]) -> str:
+def _card(options: FineTuning, training: int, held_out: int, clock: Clock, figures: dict[str, Any]) -> str:
     """The model card of a fine-tuned checkpoint."""
     before, after = figures["before"], figures["after"]
-    begun = f"from `{Path(str(wishes.start)).name}`" if wishes.start else "from scratch"
-    mixed = "drawn pictures mixed in" if wishes.draw_share else "no drawn pictures beside them"
+    begun = f"from `{Path(str(options.start)).name}`" if options.start else "from scratch"
+    mixed = "drawn pictures mixed in" if options.draw_share else "no drawn pictures beside them"
     return f"""---
 library_name: transformers
 pipeline_tag: image-to-text

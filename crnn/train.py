@@ -81,7 +81,7 @@ def rate(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP)))
 
 
-class Averaging(TrainerCallback):
+class EMACallback(TrainerCallback):
     """Keeps a moving average of the weights, which reads better than any single step's (Polyak and Juditsky, 1992)."""
 
     FILE = "averaged.pt"
@@ -110,7 +110,7 @@ class Averaging(TrainerCallback):
         self.averaged.load_state_dict(torch.load(Path(checkpoint) / self.FILE, weights_only=True))
 
 
-class Budget(TrainerCallback):
+class TimeBudgetCallback(TrainerCallback):
     """Stops when the budget is spent, and saves every few minutes.
 
     Args:
@@ -146,7 +146,7 @@ class Budget(TrainerCallback):
             beside.replace(beside.with_name(self.FILE))  # at once: what has a clock is whole
 
 
-class Report(TrainerCallback):
+class ReportCallback(TrainerCallback):
     """Says in words how it goes."""
 
     def __init__(self, clock: Clock) -> None:
@@ -171,8 +171,8 @@ def interim(args: TrainingArguments, state: TrainerState) -> Path:
 class CTCTrainer(Trainer):
     """A Trainer whose schedule follows the clock and which evaluates and keeps the averaged weights."""
 
-    def __init__(self, clock: Clock, averaging: Averaging, **kwargs: Any) -> None:
-        self.clock, self.averaging = clock, averaging
+    def __init__(self, clock: Clock, ema: EMACallback, **kwargs: Any) -> None:
+        self.clock, self.ema = clock, ema
         super().__init__(**kwargs)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -191,10 +191,10 @@ class CTCTrainer(Trainer):
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Evaluate the averaged weights; the training's own stand in their place again afterwards."""
+        """Evaluate the averaged weights as they would be kept; the training goes on with its own."""
         model: Any = self.model
         current = {name: value.clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(self.averaging.weights)
+        model.load_state_dict(self.ema.weights)
         try:
             return super().evaluate(*args, **kwargs)
         finally:
@@ -233,17 +233,17 @@ def train(
     torch.manual_seed(seed)
     model = begin_with(start, config)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
-    averaging = Averaging(model)
+    ema = EMACallback(model)
     begun = {"kind of pictures": "drawn", "start": name_of(start), "seed": seed}
     clock, done = Clock(MINUTES), 0
     if last:
         clock, done = progress(last, begun)
-        averaging.load(last)
+        ema.load(last)
     clock.minutes = minutes or clock.minutes
     config, charset = model.config, Charset(model.config.charset)
     trainer = CTCTrainer(
         clock,
-        averaging,
+        ema,
         model=model,
         args=arguments(
             output,
@@ -265,12 +265,12 @@ def train(
         data_collator=_Collator(charset),
         compute_metrics=exact_match,
         preprocess_logits_for_metrics=lambda outputs, labels: outputs[0].argmax(-1),
-        callbacks=[averaging, Budget(clock, CHECKPOINT_MINUTES, True, begun), Report(clock)],
+        callbacks=[ema, TimeBudgetCallback(clock, CHECKPOINT_MINUTES, True, begun), ReportCallback(clock)],
     )
-    trainer.remove_callback(PrinterCallback)  # Report says it in words
+    trainer.remove_callback(PrinterCallback)  # ReportCallback says it in words
     trainer.train(resume_from_checkpoint=last)
     figures = trainer.evaluate()
-    model.load_state_dict(averaging.weights)
+    model.load_state_dict(ema.weights)
     model.config.calibration = fit_calibration(Recognizer(model), CALIBRATION_PICTURES, EVALUATION_SEED)
     save(model, output)
     history = {
@@ -305,7 +305,8 @@ def check_minutes(minutes: float | None) -> None:
 
 def last_checkpoint(output: Path) -> str:
     """The latest whole interim checkpoint below a folder. Raises ValueError where there is none."""
-    whole = [clock.parent for clock in output.glob(f"checkpoint-*/{Budget.FILE}")]  # the clock is written last
+    clocks = output.glob(f"checkpoint-*/{TimeBudgetCallback.FILE}")  # written last
+    whole = [clock.parent for clock in clocks]
     if not whole:
         raise ValueError(f"{output} has no interim checkpoint to resume; leave --resume out to begin anew.")
     return str(max(whole, key=lambda folder: int(folder.name.rpartition("-")[2])))
@@ -324,7 +325,7 @@ def progress(checkpoint: str, begun: dict[str, Any]) -> tuple[Clock, int]:
     """
     clock, state = (
         json.loads((Path(checkpoint) / name).read_text(encoding="utf-8"))
-        for name in (Budget.FILE, "trainer_state.json")
+        for name in (TimeBudgetCallback.FILE, "trainer_state.json")
     )
     before = clock.pop("begun", {})
     other = [name for name, value in begun.items() if name not in before or before[name] != value]
@@ -375,7 +376,7 @@ def arguments(output: Path, seed: int, peak: float, workers: int) -> TrainingArg
         use_cpu=not gpu,
         logging_steps=100,
         report_to=["tensorboard"],
-        save_strategy="no",  # Budget saves and evaluates by the clock
+        save_strategy="no",  # TimeBudgetCallback saves and evaluates by the clock
         eval_strategy="no",
         save_total_limit=2,
         dataloader_num_workers=workers,

@@ -30,7 +30,7 @@ from crnn.train import (
     EVALUATION_SEED,
     LOWER_RATE,
     MOST_FONTS,
-    Averaging,
+    EMACallback,
     rate,
     save,
 )
@@ -64,7 +64,7 @@ def teach(teacher: CRNNForCTC, student: CRNNForCTC, minutes: float, seed: int) -
     drawn = DrawnBatches(Charset(config.charset), config.height, config.stride, BATCH_SIZE, seed, 0, False, fonts)
     for model in (teacher.eval(), student.train()):
         model.to(memory_format=torch.channels_last)  # type: ignore[call-arg]  # wrapped untyped
-    averaging = Averaging(student)
+    ema = EMACallback(student)
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=0.02)
     for batch in DataLoader(drawn, batch_size=None, num_workers=1, prefetch_factor=8):
         start = start or time.monotonic()
@@ -81,12 +81,12 @@ def teach(teacher: CRNNForCTC, student: CRNNForCTC, minutes: float, seed: int) -
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 2.0)
         optimizer.step()
-        averaging.averaged.update_parameters(student)
+        ema.averaged.update_parameters(student)
         done += BATCH_SIZE
         if time.monotonic() - told > 60:
             told = time.monotonic()
             print(f"{share:.0%}, {done:,} pictures: loss {loss.item():.3f}", flush=True)
-    student.load_state_dict(averaging.weights)
+    student.load_state_dict(ema.weights)
 
 
 def distance(output: CRNNOutput, told_by: CRNNOutput, lengths: Tensor) -> Tensor:

@@ -36,10 +36,10 @@ MAY_IMPORT = {
     "evaluate": ("charset", "decode", "intake", "metrics", "recognizer", "styles", "synth"),
     "sheet": ("metrics", "recognizer", "styles", "synth"),
     "train": ("charset", "config", "data", "decode", "evaluate", "fonts", "hub", "model", "recognizer"),
-    "watch": ("data", "decode", "image", "intake", "metrics", "model", "recognizer", "train"),
+    "validation": ("data", "decode", "image", "intake", "metrics", "model", "recognizer", "train"),
     "finetune": (
         "charset", "config", "data", "decode", "fonts", "intake", "likeness", "metrics", "model", "splice",
-        "train", "watch",
+        "train", "validation",
     ),
     "bench": (
         "charset", "config", "data", "fonts", "image", "model", "overlay", "recognizer", "styles", "synth", "train",

@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from crnn import finetune, watch
+from crnn import finetune, validation
 from crnn.charset import Charset
 from crnn.config import CRNNConfig
 from crnn.data import LabelledBatches
@@ -28,7 +28,7 @@ from crnn.model import IGNORED, CRNNForCTC, alignment_loss
 from crnn.recognizer import Recognizer
 from crnn.synth import draw
 from crnn.train import train
-from crnn.watch import Journal, as_good
+from crnn.validation import Journal, as_good
 
 ROOT = Path(__file__).parent.parent
 WORDS = ("a1b2", "b20a", "12ab", "0a1b", "ba21", "20b1", "1a0b", "b0a2", "ab12", "2b0a", "01ab", "b1a2")
@@ -36,9 +36,9 @@ SMALL = CRNNConfig(channels=(16, 16, 16, 32, 32), attention_heads=2, lstm_size=1
 # What the processes of the tests run: fine-tuning that saves at every chance, and tells of each step.
 SCRIPT = """
 import sys
-import crnn.fonts, crnn.finetune, crnn.watch
+import crnn.fonts, crnn.finetune, crnn.validation
 crnn.fonts.FOLDERS = ()
-crnn.finetune.SAVE_MINUTES, crnn.watch.STEP_S = 0.01, 0
+crnn.finetune.SAVE_MINUTES, crnn.validation.STEP_S = 0.01, 0
 folder, output, start, steps, resume = sys.argv[1:]
 wishes = crnn.finetune.FineTuning(start, steps=int(steps), resume=resume == "resume", draw_share=0.5)
 crnn.finetune.fine_tune([folder], output, wishes)
@@ -213,7 +213,7 @@ def test_what_gets_worse_ends_early_with_the_first_weights(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finetune, "FINE_TUNING_RATE", 1e3)  # nothing survives even the first step of that
-    monkeypatch.setattr(watch, "EVALUATE_S", 0.0)
+    monkeypatch.setattr(validation, "EVALUATE_S", 0.0)
     fine_tune([folder], tmp_path / "run", FineTuning("checkpoints/captcha", steps=12, draw_share=0))
     (done,) = events(tmp_path / "run", "done")
     assert done["reason"] == "early" and done["after"] == done["before"]
@@ -268,7 +268,7 @@ def test_what_came_to_nothing_is_not_in_the_way(folder: Path, small: Path, tmp_p
 
 def test_what_is_kept_lies_between_the_first_and_the_last() -> None:
     first, last = ({"a": torch.tensor([x, 0.0]), "steps": torch.tensor(int(x))} for x in (1.0, 5.0))
-    kept = watch.between(last, first, 0.25)
+    kept = validation.between(last, first, 0.25)
     assert kept["a"].tolist() == [4.0, 0.0] and kept["steps"] == 5
     assert last["a"].tolist() == [5.0, 0.0]
 
@@ -282,9 +282,9 @@ def test_later_weights_win_unless_they_are_clearly_worse() -> None:
 
 def test_large_pictures_are_kept_smaller_to_measure_on() -> None:
     photo, strip, small = np.zeros((3000, 4000, 3), np.uint8), np.zeros((2, 4_000_000, 3), np.uint8), np.ones((9, 9, 3))
-    assert watch._smaller(photo).shape == (866, 1154, 3)
-    assert watch._smaller(strip).shape[0] == 2
-    assert watch._smaller(small.astype(np.uint8)).shape == small.shape
+    assert validation._smaller(photo).shape == (866, 1154, 3)
+    assert validation._smaller(strip).shape[0] == 2
+    assert validation._smaller(small.astype(np.uint8)).shape == small.shape
 
 
 # ---- batches

@@ -17,9 +17,9 @@ from PIL import Image
 
 from crnn.decode import Alternative, Character, Reading
 from crnn.image import PictureError
-from crnn.tabs import label, pile
-from crnn.tabs.label import Labels, Shown, checked
-from crnn.tabs.pile import Gone, Lost, Pile, View
+from crnn.tabs import label, label_queue
+from crnn.tabs.label import LabelHandlers, Shown, checked
+from crnn.tabs.label_queue import Gone, LabelQueue, Lost, View
 from crnn.tabs.read import PageError, Visitor
 from crnn.tabs.texts import TEXTS
 
@@ -72,8 +72,8 @@ def folder(tmp_path: Path) -> Path:
     return fill(tmp_path / "pictures", [f"{name}.png" for name in GUESSES])
 
 
-def opened(folder: Path) -> Pile:
-    found = Pile(folder)
+def opened(folder: Path) -> LabelQueue:
+    found = LabelQueue(folder)
     found.refresh()
     return found
 
@@ -86,7 +86,7 @@ def table(folder: Path) -> list[str]:
     return sorted((folder / "metadata.csv").read_text(encoding="utf-8").split()[1:])
 
 
-# ---------------------------------------------------------------- the pile
+# ---------------------------------------------------------------- the queue
 
 
 def test_the_least_certain_comes_first_and_where_nothing_was_found_before_all(folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_least_certain_comes_first_and_where_nothing_was_found_before_all(fo
 
 
 def test_the_first_shows_before_all_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pile, "AT_ONCE", 4)
+    monkeypatch.setattr(label_queue, "AT_ONCE", 4)
     fill(tmp_path, [f"{number:02}.png" for number in range(9)])
     found, view, reader = opened(tmp_path), View(), Reader()
     found.advance(view, reader)  # type: ignore[arg-type]
@@ -108,7 +108,7 @@ def test_the_first_shows_before_all_are_read(tmp_path: Path, monkeypatch: pytest
 
 
 def test_pictures_that_cannot_be_opened_are_left_out_and_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pile, "AT_ONCE", 1)
+    monkeypatch.setattr(label_queue, "AT_ONCE", 1)
     fill(folder, ["bad1.png", "bad2.png"])
     (folder / "a.png").rename(folder / "bad0.png")
     found, view = opened(folder), View()
@@ -252,7 +252,7 @@ def test_the_dataset_lies_where_gradio_deletes_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "cache"))  # not there before the first upload
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     labels.show(folder, ENGLISH)
     assert labels.archive(folder, ENGLISH) == TEXT["label_nothing"]
     accept(labels, folder, "D")
@@ -263,14 +263,14 @@ def test_the_dataset_lies_where_gradio_deletes_it(
 # ---------------------------------------------------------------- what the page shows
 
 
-def accept(labels: Labels, folder: Path, text: str) -> Any:
+def accept(labels: LabelHandlers, folder: Path, text: str) -> Any:
     """Accept a text for what the first page shows."""
     current = labels._of(folder, ENGLISH)[1].current
     return labels.accept(folder, ENGLISH, text, label._name(current) if current else "")
 
 
 def test_a_text_is_saved_for_the_picture_that_it_was_typed_to_alone(folder: Path) -> None:
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     first = labels.show(folder, ENGLISH)
     second = labels.skip(folder, ENGLISH)  # still on its way to the page, where Enter is pressed
     shown = labels.accept(folder, ENGLISH, "ddd", first.which)
@@ -281,7 +281,7 @@ def test_a_text_is_saved_for_the_picture_that_it_was_typed_to_alone(folder: Path
 
 
 def test_a_picture_is_shown_with_its_guess_and_announced(folder: Path) -> None:
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     labels.show(folder, ENGLISH)
     shown = labels.skip(folder, ENGLISH)
     assert shown.status == (
@@ -297,12 +297,12 @@ def test_a_picture_is_shown_with_its_guess_and_announced(folder: Path) -> None:
 
 
 def test_a_picture_without_a_guess_comes_with_an_empty_field(folder: Path) -> None:
-    shown = Labels(ready(Reader())).show(folder, GERMAN)
+    shown = LabelHandlers(ready(Reader())).show(folder, GERMAN)
     assert shown.status == "1 von 5. Der Leser fand keinen Text." and shown.text == ""
 
 
 def test_from_the_first_to_the_last(folder: Path) -> None:
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     assert labels.show(folder, ENGLISH).status.startswith("1 of 5. ")
     assert accept(labels, folder, "ddd").status.startswith("2 of 5. The reader guesses: b, 7, capital X")
     shown = labels.back(folder, ENGLISH)
@@ -325,13 +325,13 @@ def test_from_the_first_to_the_last(folder: Path) -> None:
 
 
 def test_it_is_hidden_where_there_is_nothing_to_label(tmp_path: Path) -> None:
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     assert labels.show(tmp_path / "none", ENGLISH) is None
     assert labels.show(fill(tmp_path, ["bad.png"]), ENGLISH) is None
 
 
 def test_a_picture_that_is_shown_stays_when_others_are_added(folder: Path) -> None:
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     labels.show(folder, ENGLISH)
     labels.skip(folder, ENGLISH)
     fill(folder, ["f.png"])
@@ -349,7 +349,7 @@ def test_a_picture_that_is_shown_stays_when_others_are_added(folder: Path) -> No
     ],
 )
 def test_what_is_no_label_is_refused_in_one_sentence(folder: Path, typed: str, sentence: str) -> None:
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     labels.show(folder, ENGLISH)
     assert unescape(accept(labels, folder, typed)) == sentence
     assert not (folder / "metadata.csv").exists()
@@ -363,7 +363,7 @@ def test_a_label_stands_to_the_letter() -> None:
 
 
 def test_pictures_that_are_gone_get_a_sentence_and_the_rest_goes_on(folder: Path) -> None:
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     labels.show(folder, ENGLISH)
     (folder / "d.png").unlink()
     shown = accept(labels, folder, "ddd")
@@ -382,7 +382,7 @@ def test_a_label_for_a_page_that_was_forgotten_is_not_given_to_another_picture(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(label, "KEEP_SECONDS", 0.2)
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     labels.show(folder, ENGLISH)
     time.sleep(0.6)
     shown = accept(labels, folder, "ddd")
@@ -393,7 +393,7 @@ def test_a_label_for_a_page_that_was_forgotten_is_not_given_to_another_picture(
 
 
 def test_visitors_are_apart_and_the_pages_of_one_share_the_labels(folder: Path, tmp_path: Path) -> None:
-    labels, other = Labels(ready(Reader())), fill(tmp_path / "other", ["a.png", "b.png"])
+    labels, other = LabelHandlers(ready(Reader())), fill(tmp_path / "other", ["a.png", "b.png"])
     second = Visitor("second page", "en")
     for visitor in (ENGLISH, second):
         labels.show(folder, visitor)
@@ -407,7 +407,7 @@ def test_visitors_are_apart_and_the_pages_of_one_share_the_labels(folder: Path, 
 
 
 def test_the_rest_is_read_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pile, "AT_ONCE", 2)
+    monkeypatch.setattr(label_queue, "AT_ONCE", 2)
     fill(tmp_path, [*(f"{name}.png" for name in GUESSES), *(f"e{number}.png" for number in range(9))])
 
     class Patient(Reader):
@@ -418,7 +418,7 @@ def test_the_rest_is_read_in_the_background(tmp_path: Path, monkeypatch: pytest.
             return super().read_many(pictures, **options)
 
     reader = Patient()
-    labels = Labels(ready(reader))
+    labels = LabelHandlers(ready(reader))
     assert labels.show(tmp_path, ENGLISH).status.startswith("1 of 14. The reader guesses: b")  # only a and b are read
     reader.hold.set()
     deadline = time.monotonic() + 10
@@ -431,7 +431,7 @@ def test_a_reader_that_could_not_be_loaded_says_why(folder: Path) -> None:
     future: Future[Any] = Future()
     future.set_exception(ValueError("there is no such checkpoint."))
     sentence = TEXT["no_reader"].format("there is no such checkpoint.")
-    assert Labels(future).show(folder, ENGLISH) == sentence
+    assert LabelHandlers(future).show(folder, ENGLISH) == sentence
 
 
 def test_a_fault_of_ours_is_a_sentence_here_and_a_traceback_in_the_log(
@@ -441,7 +441,7 @@ def test_a_fault_of_ours_is_a_sentence_here_and_a_traceback_in_the_log(
         def read_many(self, pictures: Any, **options: Any) -> None:
             raise RuntimeError("inner")
 
-    assert Labels(ready(Faulty())).show(folder, ENGLISH) == TEXT["failed"]
+    assert LabelHandlers(ready(Faulty())).show(folder, ENGLISH) == TEXT["failed"]
     assert "inner" in caplog.text
 
 
@@ -449,9 +449,9 @@ def test_a_disk_that_is_full_costs_a_sentence(folder: Path, monkeypatch: pytest.
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device", str(folder))
 
-    labels = Labels(ready(Reader()))
+    labels = LabelHandlers(ready(Reader()))
     labels.show(folder, ENGLISH)
-    monkeypatch.setattr(pile, "write_table", full)
+    monkeypatch.setattr(label_queue, "write_table", full)
     assert accept(labels, folder, "x") == TEXT["label_not_saved"].format("No space left on device")
     monkeypatch.undo()
     assert accept(labels, folder, "x").status.startswith("2 of 5. ")
@@ -459,7 +459,7 @@ def test_a_disk_that_is_full_costs_a_sentence(folder: Path, monkeypatch: pytest.
 
 def test_a_guess_is_never_taken_for_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(GUESSES, "a", ("<b>", 0.5))
-    shown = Labels(ready(Reader())).show(fill(tmp_path, ["a.png"]), ENGLISH)
+    shown = LabelHandlers(ready(Reader())).show(fill(tmp_path, ["a.png"]), ENGLISH)
     assert isinstance(shown, Shown) and "<b>" not in shown.card + shown.status
     assert '&lt;b<span class="unsure">&gt;</span>' in shown.card and shown.text == "<b>"
 

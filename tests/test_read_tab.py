@@ -21,10 +21,10 @@ import app
 from crnn.decode import Alternative, Character, Reading
 from crnn.recognizer import Look
 from crnn.speech import SpeechError
-from crnn.tabs import read, readers, result, shelf, texts
-from crnn.tabs.read import Desk, Shown, Visitor, Wishes
+from crnn.tabs import read, readers, result, session_cache, texts
+from crnn.tabs.read import ReadHandlers, ReadOptions, Shown, Visitor
 from crnn.tabs.readers import Readers
-from crnn.tabs.shelf import Shelf
+from crnn.tabs.session_cache import SessionCache
 from crnn.tabs.texts import TEXTS
 
 FOCUS = np.full((6, 40), 1 / 240, np.float32)
@@ -65,8 +65,8 @@ def ready(reader: Reader) -> Future[Any]:
     return future
 
 
-def desk(reader: Reader | None = None) -> Desk:
-    return Desk(Readers(ready(reader or Reader())), Shelf())
+def handlers(reader: Reader | None = None) -> ReadHandlers:
+    return ReadHandlers(Readers(ready(reader or Reader())), SessionCache())
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_read_shows_the_text_at_once_and_then_the_rest(upload: dict[str, str], spoken: list[str]) -> None:
-    busy, text, heard, drawn = desk().read(ENGLISH, upload, Wishes())
+    busy, text, heard, drawn = handlers().read(ENGLISH, upload, ReadOptions())
     assert busy.status == TEXT["reading"]
     assert text.status == "Read: capital A, 0. Confidence 59 percent. Second character unsure."
     assert text.text.count("<button") == 3 and "Not sure" in text.text and not text.sound and not text.details
@@ -110,21 +110,21 @@ def test_nothing_is_called_certain_that_may_be_wrong() -> None:
 
 def test_the_wishes_reach_the_reader_and_the_voice(upload: dict[str, str], spoken: list[str]) -> None:
     reader = Reader()
-    list(desk(reader).read(ENGLISH, upload, Wishes("digits", "", 0, 6, True, "phonetic", "de")))
+    list(handlers(reader).read(ENGLISH, upload, ReadOptions("digits", "", 0, 6, True, "phonetic", "de")))
     assert reader.asked == [{"charset": "digits", "length": (1, 6), "ignore_case": True}]
     assert spoken[0].startswith("Alpha, null")
-    assert Wishes("digits", own="01").constraints(TEXT)["charset"] == "01"
+    assert ReadOptions("digits", own="01").constraints(TEXT)["charset"] == "01"
 
 
 def test_no_wishes_are_no_constraints(upload: dict[str, str], spoken: list[str]) -> None:
     reader = Reader()
-    list(desk(reader).read(ENGLISH, upload, Wishes()))
+    list(handlers(reader).read(ENGLISH, upload, ReadOptions()))
     assert reader.asked == [{"charset": None, "length": None, "ignore_case": False}]
 
 
 def test_a_read_before_the_model_is_there_waits_for_it(upload: dict[str, str], spoken: list[str]) -> None:
     future: Future[Any] = Future()
-    steps = Desk(Readers(future), Shelf()).read(ENGLISH, upload, Wishes())
+    steps = ReadHandlers(Readers(future), SessionCache()).read(ENGLISH, upload, ReadOptions())
     assert next(steps).status == TEXT["loading"]
     future.set_result(Reader())
     assert next(steps).status.startswith("Read: ")
@@ -139,7 +139,7 @@ def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
     for name in ("text.png", "empty.png", "dot.png", "gone.png"):
-        shown = last_of(desk().read(ENGLISH, {"path": str(tmp_path / name)}, Wishes()))
+        shown = last_of(handlers().read(ENGLISH, {"path": str(tmp_path / name)}, ReadOptions()))
         assert shown == Shown(alert=shown.alert)
         assert shown.alert.endswith(".") and shown.alert.count(". ") == 0 and len(shown.alert) > 20
         assert str(tmp_path) not in shown.alert
@@ -147,20 +147,20 @@ def test_bad_files_get_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, {"path": None}, {"url": "data:,"}])
 def test_no_picture_is_said(value: dict[str, Any] | None) -> None:
-    assert last_of(desk().read(ENGLISH, value, Wishes())).alert == TEXT["no_picture"]
+    assert last_of(handlers().read(ENGLISH, value, ReadOptions())).alert == TEXT["no_picture"]
 
 
 def test_contradicting_bounds_are_said(upload: dict[str, str]) -> None:
-    shown = last_of(desk().read(ENGLISH, upload, Wishes(shortest=6, longest=4)))
+    shown = last_of(handlers().read(ENGLISH, upload, ReadOptions(shortest=6, longest=4)))
     assert shown.alert == TEXT["length_order"].format(6, 4)
 
 
 def test_characters_that_the_reader_does_not_know_are_said(upload: dict[str, str]) -> None:
     reader = Reader(ValueError("The charset 'é' has 'é', which this model can't read."))
-    assert last_of(desk(reader).read(ENGLISH, upload, Wishes(own="é"))).alert.startswith(
+    assert last_of(handlers(reader).read(ENGLISH, upload, ReadOptions(own="é"))).alert.startswith(
         "Change “What to expect”: The charset"
     )
-    assert last_of(desk(reader).read(GERMAN, upload, Wishes(own="é"))).alert.startswith(
+    assert last_of(handlers(reader).read(GERMAN, upload, ReadOptions(own="é"))).alert.startswith(
         "Ändern Sie „Was zu erwarten ist“: <span"
     )
 
@@ -168,15 +168,15 @@ def test_characters_that_the_reader_does_not_know_are_said(upload: dict[str, str
 def test_a_reader_that_could_not_be_loaded_says_why(upload: dict[str, str]) -> None:
     future: Future[Any] = Future()
     future.set_exception(ValueError("there is no such checkpoint."))
-    assert last_of(Desk(Readers(future), Shelf()).read(ENGLISH, upload, Wishes())).alert == TEXT["no_reader"].format(
-        "there is no such checkpoint."
-    )
+    assert last_of(ReadHandlers(Readers(future), SessionCache()).read(ENGLISH, upload, ReadOptions())).alert == TEXT[
+        "no_reader"
+    ].format("there is no such checkpoint.")
 
 
 def test_a_fault_of_ours_is_a_sentence_here_and_a_traceback_in_the_log(
     upload: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert last_of(desk(Reader(RuntimeError("inner"))).read(ENGLISH, upload, Wishes())).alert == TEXT["failed"]
+    assert last_of(handlers(Reader(RuntimeError("inner"))).read(ENGLISH, upload, ReadOptions())).alert == TEXT["failed"]
     assert "inner" in caplog.text
 
 
@@ -185,14 +185,14 @@ def test_without_a_voice_the_text_still_shows(upload: dict[str, str], monkeypatc
         raise SpeechError("No voice was found: install <espeak-ng>.")
 
     monkeypatch.setattr(read, "synthesize", mute)
-    shown = last_of(desk().read(ENGLISH, upload, Wishes()))
+    shown = last_of(handlers().read(ENGLISH, upload, ReadOptions()))
     assert unescape(shown.alert) == TEXT["no_voice"].format("No voice was found: install <espeak-ng>.")
     assert "<" not in shown.alert
     assert shown.text and shown.details and not shown.sound
 
 
 def test_nothing_found_is_said_and_drawn_nowhere(upload: dict[str, str], spoken: list[str]) -> None:
-    shown = last_of(desk(Reader(Reading("", 0.9))).read(ENGLISH, upload, Wishes()))
+    shown = last_of(handlers(Reader(Reading("", 0.9))).read(ENGLISH, upload, ReadOptions()))
     assert shown.status == TEXT["status_nothing"] and TEXT["nothing"] in shown.text and not shown.details
     assert spoken == ["No text found."]
 
@@ -200,123 +200,125 @@ def test_nothing_found_is_said_and_drawn_nowhere(upload: dict[str, str], spoken:
 def test_a_text_is_never_taken_for_markup(upload: dict[str, str], spoken: list[str]) -> None:
     characters = tuple(Character(one, 0.9, (i, i + 1), (Alternative("<", 0.1),)) for i, one in enumerate("<b>&"))
     reader = Reader(Reading("<b>&", 0.9, characters, (Alternative("<b>", 0.1),)))
-    shown = last_of(desk(reader).read(ENGLISH, upload, Wishes()))
+    shown = last_of(handlers(reader).read(ENGLISH, upload, ReadOptions()))
     assert 'data-copy="&lt;b&gt;&amp;"' in shown.text and ">&lt;</button>" in shown.text
     assert "<b>" not in "".join(shown)
 
 
 def test_other_constraints_decode_again_without_another_look(upload: dict[str, str], spoken: list[str]) -> None:
     reader = Reader()
-    page = desk(reader)
-    list(page.read(ENGLISH, upload, Wishes()))
+    page = handlers(reader)
+    list(page.read(ENGLISH, upload, ReadOptions()))
     Path(upload["path"]).unlink()
-    shown = last_of(page.decode(ENGLISH, Wishes(charset="upper")))
+    shown = last_of(page.decode(ENGLISH, ReadOptions(charset="upper")))
     assert shown.status.startswith("Read: ") and shown.sound
     assert [asked["charset"] for asked in reader.asked] == [None, "upper"] and len(reader.looks) == 1
 
 
 def test_only_what_is_within_the_edges_is_read(upload: dict[str, str], spoken: list[str]) -> None:
     reader = Reader()
-    list(desk(reader).read(ENGLISH, upload, Wishes(), (25, 0, 75, 50)))  # of 160 x 60
+    list(handlers(reader).read(ENGLISH, upload, ReadOptions(), (25, 0, 75, 50)))  # of 160 x 60
     assert reader.looks[0].shape == (30, 80, 3)
     for edges in ((50, 0, 50, 100), (0, 80, 100, 20)):
-        assert last_of(desk(reader).read(ENGLISH, upload, Wishes(), edges)).alert == TEXT["crop_order"]
+        assert last_of(handlers(reader).read(ENGLISH, upload, ReadOptions(), edges)).alert == TEXT["crop_order"]
 
 
 def test_a_correction_is_shown_said_and_can_be_taken_back(upload: dict[str, str], spoken: list[str]) -> None:
-    page = desk()
-    list(page.read(ENGLISH, upload, Wishes()))
-    shown = last_of(page.correct(ENGLISH, 1, "O", Wishes()))
+    page = handlers()
+    list(page.read(ENGLISH, upload, ReadOptions()))
+    shown = last_of(page.correct(ENGLISH, 1, "O", ReadOptions()))
     assert (
         shown.status == "Corrected: capital A, capital O. Confidence 99 percent."
     )  # 0.594 / 0.6: the user is sure of O
     assert 'data-copy="AO"' in shown.text and spoken[-1] == "capital A, capital O"
     assert 'data-rival="0" data-number="1"' in shown.details
-    assert last_of(page.correct(ENGLISH, 1, "0", Wishes())).status.startswith("Corrected: capital A, 0.")
+    assert last_of(page.correct(ENGLISH, 1, "0", ReadOptions())).status.startswith("Corrected: capital A, 0.")
 
 
 def test_other_expectations_cost_the_corrections_and_that_is_said(upload: dict[str, str], spoken: list[str]) -> None:
-    page = desk()
-    list(page.read(ENGLISH, upload, Wishes()))
-    list(page.correct(ENGLISH, 1, "O", Wishes()))
-    assert last_of(page.say(ENGLISH, Wishes())).status.startswith("Corrected: capital A, capital O.")
-    assert last_of(page.decode(ENGLISH, Wishes("upper"))).status.startswith(
+    page = handlers()
+    list(page.read(ENGLISH, upload, ReadOptions()))
+    list(page.correct(ENGLISH, 1, "O", ReadOptions()))
+    assert last_of(page.say(ENGLISH, ReadOptions())).status.startswith("Corrected: capital A, capital O.")
+    assert last_of(page.decode(ENGLISH, ReadOptions("upper"))).status.startswith(
         "Your corrections are gone, as all was decoded again. Read: capital A, 0."
     )
-    assert last_of(page.decode(ENGLISH, Wishes("digits"))).status.startswith("Read: ")
+    assert last_of(page.decode(ENGLISH, ReadOptions("digits"))).status.startswith("Read: ")
 
 
 def test_only_other_expectations_of_what_was_read_are_news(upload: dict[str, str], spoken: list[str]) -> None:
-    page = desk()
-    assert not page.is_new(ENGLISH, Wishes("digits"))  # nothing was read
-    list(page.read(ENGLISH, upload, Wishes("digits", longest=6)))
-    assert not page.is_new(ENGLISH, Wishes("digits", own=None, shortest=None, longest=6, style="phonetic", rate=300))
-    assert page.is_new(ENGLISH, Wishes("digits", longest=5))
-    list(page.decode(ENGLISH, Wishes("digits", longest=5)))
-    assert not page.is_new(ENGLISH, Wishes("digits", longest=5))
-    page.shelf.drop("tab")  # after some minutes
-    assert page.is_new(ENGLISH, Wishes("upper")) and not page.is_new(ENGLISH, Wishes("digits", longest=5))
+    page = handlers()
+    assert not page.is_new(ENGLISH, ReadOptions("digits"))  # nothing was read
+    list(page.read(ENGLISH, upload, ReadOptions("digits", longest=6)))
+    assert not page.is_new(
+        ENGLISH, ReadOptions("digits", own=None, shortest=None, longest=6, style="phonetic", rate=300)
+    )
+    assert page.is_new(ENGLISH, ReadOptions("digits", longest=5))
+    list(page.decode(ENGLISH, ReadOptions("digits", longest=5)))
+    assert not page.is_new(ENGLISH, ReadOptions("digits", longest=5))
+    page.cache.drop("tab")  # after some minutes
+    assert page.is_new(ENGLISH, ReadOptions("upper")) and not page.is_new(ENGLISH, ReadOptions("digits", longest=5))
     page.begin(ENGLISH)  # another picture is there, and waits
-    assert not page.is_new(ENGLISH, Wishes("upper"))
+    assert not page.is_new(ENGLISH, ReadOptions("upper"))
 
 
 def test_after_a_picture_that_fails_the_one_before_is_not_decoded_again(
     upload: dict[str, str], spoken: list[str], tmp_path: Path
 ) -> None:
-    page = desk()
-    list(page.read(ENGLISH, upload, Wishes()))
+    page = handlers()
+    list(page.read(ENGLISH, upload, ReadOptions()))
     (tmp_path / "text.png").write_text("just text\n")
-    list(page.read(ENGLISH, {"path": str(tmp_path / "text.png")}, Wishes()))
-    assert last_of(page.decode(ENGLISH, Wishes())).alert == TEXT["picture_gone"]
+    list(page.read(ENGLISH, {"path": str(tmp_path / "text.png")}, ReadOptions()))
+    assert last_of(page.decode(ENGLISH, ReadOptions())).alert == TEXT["picture_gone"]
 
 
 def test_it_is_said_in_another_way_after_a_correction(upload: dict[str, str], spoken: list[str]) -> None:
-    page = desk()
-    list(page.read(ENGLISH, upload, Wishes()))
-    list(page.correct(ENGLISH, 1, "O", Wishes()))
-    list(page.say(ENGLISH, Wishes(style="phonetic")))
+    page = handlers()
+    list(page.read(ENGLISH, upload, ReadOptions()))
+    list(page.correct(ENGLISH, 1, "O", ReadOptions()))
+    list(page.say(ENGLISH, ReadOptions(style="phonetic")))
     assert spoken[-1] == "capital Alpha, capital Oscar"
 
 
 def test_sessions_are_not_mixed_up_and_are_forgotten(
     upload: dict[str, str], spoken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shelf, "SECONDS", 3)
+    monkeypatch.setattr(session_cache, "SECONDS", 3)
     forgotten: list[str] = []
-    page = Desk(Readers(ready(Reader())), Shelf(forgotten.append))
-    list(page.read(ENGLISH, upload, Wishes()))
-    assert last_of(page.say(Visitor("another tab", "en"), Wishes())).alert == TEXT["picture_gone"]
-    assert page.shelf.get("tab")
+    page = ReadHandlers(Readers(ready(Reader())), SessionCache(forgotten.append))
+    list(page.read(ENGLISH, upload, ReadOptions()))
+    assert last_of(page.say(Visitor("another tab", "en"), ReadOptions())).alert == TEXT["picture_gone"]
+    assert page.cache.get("tab")
     deadline = time.monotonic() + 10
     while not forgotten and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert forgotten == ["tab"] and page.shelf.get("tab") is None
-    assert last_of(page.correct(ENGLISH, 1, "O", Wishes())).alert == TEXT["picture_gone"]
+    assert forgotten == ["tab"] and page.cache.get("tab") is None
+    assert last_of(page.correct(ENGLISH, 1, "O", ReadOptions())).alert == TEXT["picture_gone"]
 
 
 def test_an_older_event_paints_nothing_over_a_later_picture(upload: dict[str, str], spoken: list[str]) -> None:
-    page = desk()
-    list(page.read(ENGLISH, upload, Wishes()))
-    said_again = page.say(ENGLISH, Wishes())
+    page = handlers()
+    list(page.read(ENGLISH, upload, ReadOptions()))
+    said_again = page.say(ENGLISH, ReadOptions())
     next(said_again)
-    assert len(list(page.read(ENGLISH, upload, Wishes()))) == 4
+    assert len(list(page.read(ENGLISH, upload, ReadOptions()))) == 4
     assert not list(said_again)
-    first, second = (page.read(ENGLISH, upload, Wishes()) for _ in range(2))
+    first, second = (page.read(ENGLISH, upload, ReadOptions()) for _ in range(2))
     next(first)
     later = list(second)
     assert not list(first) and len(later) == 4
-    kept = page.shelf.get("tab")
-    left = page.read(ENGLISH, upload, Wishes())
+    kept = page.cache.get("tab")
+    left = page.read(ENGLISH, upload, ReadOptions())
     next(left)
     page.leave("tab")
-    assert kept and not list(left) and page.shelf.get("tab") is None
+    assert kept and not list(left) and page.cache.get("tab") is None
 
 
 def test_what_is_gone_leaves_what_the_page_shows(upload: dict[str, str], spoken: list[str]) -> None:
-    page = desk()
-    list(page.read(ENGLISH, upload, Wishes()))
-    page.shelf.drop("tab")
-    for steps in (page.decode(ENGLISH, Wishes("digits")), page.correct(ENGLISH, 1, "O", Wishes())):
+    page = handlers()
+    list(page.read(ENGLISH, upload, ReadOptions()))
+    page.cache.drop("tab")
+    for steps in (page.decode(ENGLISH, ReadOptions("digits")), page.correct(ENGLISH, 1, "O", ReadOptions())):
         (shown,) = steps
         assert shown.alert == TEXT["picture_gone"]
         assert all(value == gr.skip() for name, value in shown._asdict().items() if name != "alert")
@@ -324,7 +326,7 @@ def test_what_is_gone_leaves_what_the_page_shows(upload: dict[str, str], spoken:
 
 def test_what_is_typed_into_a_slider_is_brought_within_its_bounds(upload: dict[str, str], spoken: list[str]) -> None:
     assert [read.rate_within(rate) for rate in (None, 2, 200, 9000)] == [150, 80, 200, 450]
-    assert "audio" in last_of(desk().read(ENGLISH, upload, Wishes(rate=None))).sound
+    assert "audio" in last_of(handlers().read(ENGLISH, upload, ReadOptions(rate=None))).sound
     picture = np.zeros((60, 160, 3), np.uint8)
     assert read.cropped(picture, (None, 50, 1000, None), TEXT).shape == (30, 160, 3)
     assert read.cropped(picture, (25, 0, 75, 100), TEXT).base is None  # a copy: the rest is not kept
@@ -345,26 +347,26 @@ def test_the_page_reads_what_it_was_brought_alone(
 
 
 def test_what_was_put_later_is_kept_for_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "SECONDS", 1.5)
+    monkeypatch.setattr(session_cache, "SECONDS", 1.5)
     forgotten: list[str] = []
-    shelves = Shelf[str](forgotten.append)
+    caches = SessionCache[str](forgotten.append)
     for _ in range(4):
-        shelves.put("tab", "kept")
+        caches.put("tab", "kept")
         time.sleep(0.6)
-    assert shelves.get("tab") == "kept" and not forgotten
-    shelves.drop("tab")
-    assert shelves.get("tab") is None and not forgotten
+    assert caches.get("tab") == "kept" and not forgotten
+    caches.drop("tab")
+    assert caches.get("tab") is None and not forgotten
 
 
 def test_a_picture_file_may_have_20_megabytes(upload: dict[str, str], spoken: list[str], tmp_path: Path) -> None:
     picture = tmp_path / "picture.png"
     with picture.open("r+b") as file:  # what comes after the end of a picture is no matter
         file.truncate(20 * 2**20)
-        assert last_of(desk().read(ENGLISH, upload, Wishes())).status.startswith("Read: ")
+        assert last_of(handlers().read(ENGLISH, upload, ReadOptions())).status.startswith("Read: ")
         file.truncate(20 * 2**20 + 1)
-    shown = last_of(desk().read(ENGLISH, upload, Wishes()))
+    shown = last_of(handlers().read(ENGLISH, upload, ReadOptions()))
     assert shown.alert == "The picture has 21 MB, and at most 20 MB can be read: crop it, or save it smaller."
-    assert "höchstens 20 MB" in last_of(desk().read(GERMAN, upload, Wishes())).alert
+    assert "höchstens 20 MB" in last_of(handlers().read(GERMAN, upload, ReadOptions())).alert
 
 
 # ---------------------------------------------------------------- a session's own reader
@@ -379,43 +381,47 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Reader:
 
 
 def test_an_own_reader_reads_and_the_page_says_so(upload: dict[str, str], spoken: list[str], own: Reader) -> None:
-    page = desk()
+    page = handlers()
     page.readers.use("tab", Path("run")).result(10)
-    for shown in page.read(ENGLISH, upload, Wishes()):
+    for shown in page.read(ENGLISH, upload, ReadOptions()):
         assert TEXT["own_reader"] in shown.reader
     assert shown.status.startswith("Read: capital A.") and len(own.looks) == 1
-    assert TEXTS["de"]["own_reader"] in last_of(page.say(GERMAN, Wishes())).reader
-    other = last_of(page.read(Visitor("another tab", "en"), upload, Wishes()))
+    assert TEXTS["de"]["own_reader"] in last_of(page.say(GERMAN, ReadOptions())).reader
+    other = last_of(page.read(Visitor("another tab", "en"), upload, ReadOptions()))
     assert other.status.startswith("Read: capital A, 0.") and not other.reader and len(own.looks) == 1
     page.readers.back("tab")
-    assert last_of(page.read(ENGLISH, upload, Wishes())) == other
+    assert last_of(page.read(ENGLISH, upload, ReadOptions())) == other
 
 
 def test_the_reader_that_looked_decodes_again_although_another_reads_now(
     upload: dict[str, str], spoken: list[str], own: Reader
 ) -> None:
     first = Reader()
-    page = desk(first)
-    list(page.read(ENGLISH, upload, Wishes()))
+    page = handlers(first)
+    list(page.read(ENGLISH, upload, ReadOptions()))
     page.readers.use("tab", Path("run")).result(10)
-    for again in (page.decode(ENGLISH, Wishes()), page.correct(ENGLISH, 0, "4", Wishes()), page.say(ENGLISH, Wishes())):
+    for again in (
+        page.decode(ENGLISH, ReadOptions()),
+        page.correct(ENGLISH, 0, "4", ReadOptions()),
+        page.say(ENGLISH, ReadOptions()),
+    ):
         assert not last_of(again).reader
     assert len(first.asked) == 2 and not own.asked
-    assert last_of(page.read(ENGLISH, upload, Wishes())).reader
+    assert last_of(page.read(ENGLISH, upload, ReadOptions())).reader
     page.readers.back("tab")
-    assert last_of(page.decode(ENGLISH, Wishes())).reader  # what is shown is still of the own one
+    assert last_of(page.decode(ENGLISH, ReadOptions())).reader  # what is shown is still of the own one
     assert len(first.asked) == 2 and len(own.asked) == 2
 
 
 def test_an_own_reader_that_cannot_be_loaded_says_why(
     upload: dict[str, str], spoken: list[str], tmp_path: Path
 ) -> None:
-    page = desk()
+    page = handlers()
     page.readers.use("tab", tmp_path / "nowhere")
-    shown = last_of(page.read(ENGLISH, upload, Wishes()))
+    shown = last_of(page.read(ENGLISH, upload, ReadOptions()))
     assert shown.alert.startswith("The reader could not be started: The fine-tuned reader&#x27;s files are damaged")
     page.readers.back("tab")
-    assert not last_of(page.read(ENGLISH, upload, Wishes())).alert
+    assert not last_of(page.read(ENGLISH, upload, ReadOptions())).alert
 
 
 # ---------------------------------------------------------------- languages
@@ -429,7 +435,7 @@ def test_every_text_is_there_in_every_language_with_the_same_gaps(language: str)
 
 
 def test_a_reading_is_announced_in_the_language_of_the_page(upload: dict[str, str], spoken: list[str]) -> None:
-    shown = last_of(desk().read(GERMAN, upload, Wishes()))
+    shown = last_of(handlers().read(GERMAN, upload, ReadOptions()))
     assert shown.status == "Gelesen: großes A, 0. Sicher zu 59 Prozent. Zweites Zeichen unsicher."
     assert 'aria-label="2: 0, 60 Prozent, unsicher"' in shown.text
     assert spoken == ["capital A, 0. Second character: zero, or the capital letter O"]  # which is a choice of its own
@@ -437,7 +443,7 @@ def test_a_reading_is_announced_in_the_language_of_the_page(upload: dict[str, st
 
 def test_a_sentence_known_in_english_alone_is_marked_so(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("just text\n")
-    shown = last_of(desk().read(GERMAN, {"path": str(tmp_path / "text.png")}, Wishes()))
+    shown = last_of(handlers().read(GERMAN, {"path": str(tmp_path / "text.png")}, ReadOptions()))
     assert shown.alert.startswith('Dieses Bild ist nicht lesbar: <span lang="en">The file is not a picture')
 
 

@@ -35,50 +35,50 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def test_an_own_reader_serves_its_session_alone_until_it_goes_back(loaded: list[Path]) -> None:
-    desk = Readers(shipped())
-    assert desk.of("a").result() == "shipped" and not desk.has_own("a")
-    assert desk.use("a", Path("mine")).result(PATIENCE) == "mine"
-    assert desk.of("a").result() == "mine" and desk.has_own("a")
-    assert desk.of("b").result() == "shipped" and not desk.has_own("b")
-    desk.use("a", Path("better"))
-    assert desk.of("a").result(PATIENCE) == "better"
-    desk.back("a")
-    desk.back("never had one")
-    assert desk.of("a").result() == "shipped" and not desk.has_own("a")
+    handlers = Readers(shipped())
+    assert handlers.of("a").result() == "shipped" and not handlers.has_own("a")
+    assert handlers.use("a", Path("mine")).result(PATIENCE) == "mine"
+    assert handlers.of("a").result() == "mine" and handlers.has_own("a")
+    assert handlers.of("b").result() == "shipped" and not handlers.has_own("b")
+    handlers.use("a", Path("better"))
+    assert handlers.of("a").result(PATIENCE) == "better"
+    handlers.back("a")
+    handlers.back("never had one")
+    assert handlers.of("a").result() == "shipped" and not handlers.has_own("a")
     assert loaded == [Path("mine"), Path("better")]
 
 
 def test_nothing_waits_while_one_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
     monkeypatch.setattr(readers, "load", lambda folder: go_on.wait(PATIENCE) and folder.name)
-    desk = Readers(shipped())
-    loading = desk.use("a", Path("mine"))
-    assert desk.has_own("a") and desk.of("a") is loading and not loading.done()
-    assert desk.of("b").result(0) == "shipped"
+    handlers = Readers(shipped())
+    loading = handlers.use("a", Path("mine"))
+    assert handlers.has_own("a") and handlers.of("a") is loading and not loading.done()
+    assert handlers.of("b").result(0) == "shipped"
     go_on.set()
     assert loading.result(PATIENCE) == "mine"
 
 
 def test_the_one_used_longest_ago_goes_where_there_are_too_many(loaded: list[Path]) -> None:
-    desk = Readers(shipped(), most=2)
-    desk.use("a", Path("of a"))
-    desk.use("b", Path("of b"))
-    desk.of("a")
-    desk.use("c", Path("of c"))
-    assert [desk.has_own(session) for session in "abc"] == [True, False, True]
-    assert desk.of("a").result(PATIENCE) == "of a" and desk.of("b").result() == "shipped"
+    handlers = Readers(shipped(), most=2)
+    handlers.use("a", Path("of a"))
+    handlers.use("b", Path("of b"))
+    handlers.of("a")
+    handlers.use("c", Path("of c"))
+    assert [handlers.has_own(session) for session in "abc"] == [True, False, True]
+    assert handlers.of("a").result(PATIENCE) == "of a" and handlers.of("b").result() == "shipped"
 
 
 def test_one_is_kept_while_it_is_used_and_forgotten_after(loaded: list[Path]) -> None:
-    desk = Readers(shipped(), seconds=1.5)
-    desk.use("a", Path("mine"))
+    handlers = Readers(shipped(), seconds=1.5)
+    handlers.use("a", Path("mine"))
     for _ in range(4):  # 2.4 s
         time.sleep(0.6)
-        assert desk.of("a").result() == "mine"
+        assert handlers.of("a").result() == "mine"
     deadline = time.monotonic() + PATIENCE
-    while desk.has_own("a") and time.monotonic() < deadline:  # asking whether is no use
+    while handlers.has_own("a") and time.monotonic() < deadline:  # asking whether is no use
         time.sleep(0.05)
-    assert not desk.has_own("a") and desk.of("a").result() == "shipped"
+    assert not handlers.has_own("a") and handlers.of("a").result() == "shipped"
 
 
 def test_a_folder_may_go_once_it_is_loaded(tiny_checkpoint: Path, tiny_model: CRNNForCTC, tmp_path: Path) -> None:
@@ -106,26 +106,26 @@ def test_what_is_no_checkpoint_gives_one_sentence_that_names_no_folder(
         (folder / "model.safetensors").write_bytes(b"\x08")
     if spoil == "no config":
         (folder / "config.json").write_text("{")
-    desk = Readers(shipped())
-    error = desk.use("a", folder).exception(PATIENCE)
+    handlers = Readers(shipped())
+    error = handlers.use("a", folder).exception(PATIENCE)
     assert isinstance(error, ValueError) and "train it again." in str(error) and str(tmp_path) not in str(error)
-    assert desk.of("a").exception() is error
-    desk.back("a")
-    assert desk.of("a").result() == "shipped"
+    assert handlers.of("a").exception() is error
+    handlers.back("a")
+    assert handlers.of("a").result() == "shipped"
 
 
 def test_many_threads_get_along(loaded: list[Path]) -> None:
-    desk = Readers(shipped(), most=3)
+    handlers = Readers(shipped(), most=3)
     faults: list[BaseException] = []
 
     def visit(number: int) -> None:
         session = f"session {number}"
         try:
             for _ in range(30):
-                assert desk.use(session, Path(session)).result(PATIENCE) == session
-                assert desk.of(session).result(PATIENCE) in (session, "shipped")
-                desk.has_own(session)
-                desk.back(session)
+                assert handlers.use(session, Path(session)).result(PATIENCE) == session
+                assert handlers.of(session).result(PATIENCE) in (session, "shipped")
+                handlers.has_own(session)
+                handlers.back(session)
         except BaseException as fault:
             faults.append(fault)
 
@@ -134,4 +134,4 @@ def test_many_threads_get_along(loaded: list[Path]) -> None:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE)
-    assert not faults and not any(desk.has_own(f"session {number}") for number in range(8))
+    assert not faults and not any(handlers.has_own(f"session {number}") for number in range(8))

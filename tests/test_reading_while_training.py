@@ -11,7 +11,7 @@ from PIL import Image
 
 from crnn.recognizer import Recognizer
 from crnn.synth import draw
-from crnn.tabs.workshop import Order, Rules, Workshop, training
+from crnn.tabs.training_queue import Rules, TrainingOptions, TrainingQueue, training
 
 PATIENCE_S = 120
 READS = 40
@@ -34,25 +34,25 @@ def test_reading_goes_on_at_normal_speed(tmp_path: Path) -> None:
     picture = draw(rng, text="w7xkp", style="plain", aspect=160 / 60).picture
     median_ms(reader, picture)  # warms up
     idle = median_ms(reader, picture)
-    workshop = Workshop(tmp_path, Rules(), training())
+    trainings = TrainingQueue(tmp_path, Rules(), training())
     try:
-        bench = workshop.bench("x" * 32)
+        workspace = trainings.workspace("x" * 32)
         for number in range(12):
             drawing = draw(rng, style="plain")
-            Image.fromarray(drawing.picture).save(bench.pictures / f"{drawing.text}_{number}.png")
+            Image.fromarray(drawing.picture).save(workspace.pictures / f"{drawing.text}_{number}.png")
         staged = tmp_path / "staged"
-        bench.pictures.rename(staged)
-        bench.pictures.mkdir()
-        bench.add(staged, names=True, limits=workshop.rules.limits)
-        workshop.start(bench, Order(minutes=5))
+        workspace.pictures.rename(staged)
+        workspace.pictures.mkdir()
+        workspace.add(staged, names=True, limits=trainings.rules.limits)
+        trainings.start(workspace, TrainingOptions(minutes=5))
         deadline = time.monotonic() + PATIENCE_S
-        while not workshop.state(bench).steps:
-            assert workshop.state(bench).active and time.monotonic() < deadline, bench.log.read_text()
+        while not trainings.state(workspace).steps:
+            assert trainings.state(workspace).active and time.monotonic() < deadline, workspace.log.read_text()
             time.sleep(0.2)
         busy = median_ms(reader, picture)
-        assert workshop.state(bench).phase == "running"
-        workshop.remove(bench)
+        assert trainings.state(workspace).phase == "running"
+        trainings.remove(workspace)
     finally:
-        workshop.close()
+        trainings.close()
     print(f"A read takes {idle:.1f} ms alone, and {busy:.1f} ms while a training runs.")
     assert busy <= 2.5 * idle

@@ -20,7 +20,7 @@ from crnn.decode import collapse
 from crnn.image import prepare
 from crnn.model import CRNNForCTC
 from crnn.synth import draw
-from crnn.train import Averaging, Budget, exact_match, rate, train
+from crnn.train import EMACallback, TimeBudgetCallback, exact_match, rate, train
 
 SMALL = CRNNConfig(channels=(16, 16, 32, 48, 64), lstm_size=64, dropout=0.0)
 
@@ -58,19 +58,19 @@ def test_killed_and_resumed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(training, "CALIBRATION_PICTURES", 4)
     monkeypatch.setattr(training, "BATCH_SIZE", 8)
     tiny = CRNNConfig(channels=(8, 8, 8, 8, 16), lstm_size=8)
-    save = Budget.on_save
+    save = TimeBudgetCallback.on_save
 
-    def save_and_die(self: Budget, *args: Any, **kwargs: Any) -> None:
+    def save_and_die(self: TimeBudgetCallback, *args: Any, **kwargs: Any) -> None:
         save(self, *args, **kwargs)
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(Budget, "on_save", save_and_die)
+        patched.setattr(TimeBudgetCallback, "on_save", save_and_die)
         with pytest.raises(Killed):
             train(tmp_path, minutes=0.12, config=tiny)
     (interim,) = tmp_path.glob("checkpoint-*")
     before = json.loads((interim / "trainer_state.json").read_text())["global_step"]
-    spent_s = json.loads((interim / Budget.FILE).read_text())["spent_s"]
+    spent_s = json.loads((interim / TimeBudgetCallback.FILE).read_text())["spent_s"]
     assert before > 0 and spent_s > 0
 
     with pytest.raises(ValueError, match="was begun with other seed; go on with what it had, or begin anew"):
@@ -81,18 +81,20 @@ def test_killed_and_resumed_it_goes_on_where_it_was(tmp_path: Path, monkeypatch:
     history = json.loads((tmp_path / "training.json").read_text())
     assert history["pictures"] > before * 8 and history["minutes"] == pytest.approx(0.12)
     assert CRNNForCTC.from_pretrained(tmp_path).config.lstm_size == 8
-    stopped = json.loads((max(tmp_path.glob("checkpoint-*"), key=lambda f: int(f.name[11:])) / Budget.FILE).read_text())
+    stopped = json.loads(
+        (max(tmp_path.glob("checkpoint-*"), key=lambda f: int(f.name[11:])) / TimeBudgetCallback.FILE).read_text()
+    )
     assert spent_s < stopped["spent_s"] <= spent_s + ran_s  # the budget counts both runs
 
 
 def test_a_young_average_forgets_where_it_began(tiny_model: CRNNForCTC) -> None:
-    averaging = Averaging(tiny_model)
+    ema = EMACallback(tiny_model)
     moved = copy.deepcopy(tiny_model)
     with torch.no_grad():
         moved.head.bias += 1
     for step in range(1, 51):
-        averaging.on_step_end(None, TrainerState(global_step=step), None, model=moved)
-    distance = (averaging.averaged.module.head.bias - moved.head.bias).abs().max()
+        ema.on_step_end(None, TrainerState(global_step=step), None, model=moved)
+    distance = (ema.averaged.module.head.bias - moved.head.bias).abs().max()
     assert distance < 0.01
 
 

@@ -23,12 +23,12 @@ import app
 from crnn.intake import Example, Problem
 from crnn.recognizer import Recognizer
 from crnn.tabs import learned, train
-from crnn.tabs.bench import Bench, Report, Upload
 from crnn.tabs.read import PageError
 from crnn.tabs.readers import Readers
 from crnn.tabs.texts import TEXTS
-from crnn.tabs.train import Course, Seen
-from crnn.tabs.workshop import BusyError, Order, QueueFullError, Rules, State, Workshop
+from crnn.tabs.train import Seen, TrainHandlers
+from crnn.tabs.training_queue import BusyError, QueueFullError, Rules, State, TrainingOptions, TrainingQueue
+from crnn.tabs.workspace import Report, Upload, Workspace
 
 TEXT = TEXTS["en"]
 TOKEN = "visitor" * 5
@@ -63,16 +63,18 @@ def reader(tiny_checkpoint: Path) -> Future[Recognizer]:
 
 
 @pytest.fixture
-def open_course(tmp_path: Path, tiny_checkpoint: Path, reader: Future[Recognizer]) -> Iterator[Callable[..., Course]]:
+def open_handlers(
+    tmp_path: Path, tiny_checkpoint: Path, reader: Future[Recognizer]
+) -> Iterator[Callable[..., TrainHandlers]]:
     """A function that makes what the tab needs, with a stand-in for the training."""
-    opened: list[Workshop] = []
+    opened: list[TrainingQueue] = []
 
-    def open_one(script: str = STAND_IN, **rules: int) -> Course:
-        def command(bench: Bench, order: Order, resume: bool) -> list[str]:
-            return [sys.executable, "-c", script, str(tiny_checkpoint), str(bench.run)]
+    def open_one(script: str = STAND_IN, **rules: int) -> TrainHandlers:
+        def command(workspace: Workspace, options: TrainingOptions, resume: bool) -> list[str]:
+            return [sys.executable, "-c", script, str(tiny_checkpoint), str(workspace.run)]
 
-        opened.append(Workshop(tmp_path / f"workshop{len(opened)}", Rules(**rules), command))
-        return Course(opened[-1], reader, Readers(reader))
+        opened.append(TrainingQueue(tmp_path / f"trainings{len(opened)}", Rules(**rules), command))
+        return TrainHandlers(opened[-1], reader, Readers(reader))
 
     yield open_one
     for one in opened:
@@ -90,159 +92,163 @@ def uploads(folder: Path, *names: str) -> list[Upload]:
     return made
 
 
-def trained(course: Course, folder: Path, token: str = TOKEN) -> Bench:
-    """The bench of somebody who has trained."""
-    bench = course.bench(token, TEXT)
-    assert not course.bring(bench, uploads(folder, "12.png", "34.png"), True, "en")
-    course.start(bench, Order(), TEXT)
-    assert course.workshop.wait(bench, PATIENCE_S).phase == "done"
-    return bench
+def trained(handlers: TrainHandlers, folder: Path, token: str = TOKEN) -> Workspace:
+    """The workspace of somebody who has trained."""
+    workspace = handlers.workspace(token, TEXT)
+    assert not handlers.bring(workspace, uploads(folder, "12.png", "34.png"), True, "en")
+    handlers.start(workspace, TrainingOptions(), TEXT)
+    assert handlers.trainings.wait(workspace, PATIENCE_S).phase == "done"
+    return workspace
 
 
 # ---------------------------------------------------------------- what the visitor can do
 
 
-def test_the_report_tells_what_came(open_course: Callable[..., Course], tmp_path: Path) -> None:
-    course = open_course()
-    bench = course.bench(TOKEN, TEXT)
-    assert TEXT["report_none"] in learned.report_html(course.report(bench, TEXT), "en")
+def test_the_report_tells_what_came(open_handlers: Callable[..., TrainHandlers], tmp_path: Path) -> None:
+    handlers = open_handlers()
+    workspace = handlers.workspace(TOKEN, TEXT)
+    assert TEXT["report_none"] in learned.report_html(handlers.report(workspace, TEXT), "en")
     (tmp_path / "text").write_text("no picture")
-    said = course.bring(
-        bench, [*uploads(tmp_path, "ab.png", "3<.png", "_1.png"), Upload(tmp_path / "text", "<i>.png")], True, "en"
+    said = handlers.bring(
+        workspace, [*uploads(tmp_path, "ab.png", "3<.png", "_1.png"), Upload(tmp_path / "text", "<i>.png")], True, "en"
     )
     assert said == ""
-    found = course.report(bench, TEXT)
+    found = handlers.report(workspace, TEXT)
     assert learned.report_counts(found, "en") == ["Usable: 2.", "Not usable: 1.", "Without a label: 1."]
     report = learned.report_html(found, "en")
     assert "Usable: 2." in report and "Not usable: 1." in report and "Without a label: 1." in report
     assert "<code>&lt;</code>" in report and "&lt;i&gt;.png" in report and "<i>" not in report
-    assert report.count('src="data:image/png;base64,') == 2 and str(bench.folder) not in report
+    assert report.count('src="data:image/png;base64,') == 2 and str(workspace.folder) not in report
 
 
-def test_what_could_not_be_brought_is_said(open_course: Callable[..., Course], tmp_path: Path) -> None:
-    course = open_course()
-    bench = course.bench(TOKEN, TEXT)
+def test_what_could_not_be_brought_is_said(open_handlers: Callable[..., TrainHandlers], tmp_path: Path) -> None:
+    handlers = open_handlers()
+    workspace = handlers.workspace(TOKEN, TEXT)
     (tmp_path / "notes").write_text("hello")
     strange = [Upload(tmp_path / "notes", "<b>.txt"), Upload(tmp_path / "notes", "a.zip")]
-    said = course.bring(bench, strange, True, "en")
+    said = handlers.bring(workspace, strange, True, "en")
     assert said.startswith("&lt;b&gt;.txt: It is no picture") and said.count("<br>") == 1 and "a.zip: " in said
-    assert course.bring(bench, strange[:1], True, "de").startswith('Nicht möglich: <span lang="en">&lt;b&gt;.txt')
+    assert handlers.bring(workspace, strange[:1], True, "de").startswith('Nicht möglich: <span lang="en">&lt;b&gt;.txt')
 
 
-def test_too_few_pictures_are_said_before_anything_starts(open_course: Callable[..., Course], tmp_path: Path) -> None:
-    course = open_course()
-    bench = course.bench(TOKEN, TEXT)
+def test_too_few_pictures_are_said_before_anything_starts(
+    open_handlers: Callable[..., TrainHandlers], tmp_path: Path
+) -> None:
+    handlers = open_handlers()
+    workspace = handlers.workspace(TOKEN, TEXT)
     one, same = uploads(tmp_path, "Ab.png", "aB_2.png")
     for upload, count in ((one, 1), (same, 2)):
-        course.bring(bench, [upload], True, "en")
+        handlers.bring(workspace, [upload], True, "en")
         with pytest.raises(PageError, match=f"^Pictures that can be trained on: {count}. Bring at least 2 "):
-            course.start(bench, Order(), TEXT)
-    assert course.workshop.state(bench) == State()
+            handlers.start(workspace, TrainingOptions(), TEXT)
+    assert handlers.trainings.state(workspace) == State()
 
 
-def test_only_so_many_pictures_are_drawn(open_course: Callable[..., Course]) -> None:
-    course = open_course(pictures=3)
-    bench = course.bench(TOKEN, TEXT)
+def test_only_so_many_pictures_are_drawn(open_handlers: Callable[..., TrainHandlers]) -> None:
+    handlers = open_handlers(pictures=3)
+    workspace = handlers.workspace(TOKEN, TEXT)
     for count in (0, 4, -1, None, "2"):
         with pytest.raises(PageError, match=r"pictures were asked for: draw 1 to 3\.$"):
-            course.draw(bench, count, [], TEXT)
-    course.draw(bench, 2, ["plain", "no such style"], TEXT)
-    assert len(course.report(bench, TEXT).usable) == 2
+            handlers.draw(workspace, count, [], TEXT)
+    handlers.draw(workspace, 2, ["plain", "no such style"], TEXT)
+    assert len(handlers.report(workspace, TEXT).usable) == 2
 
 
-def test_a_page_without_a_token_is_told_so(open_course: Callable[..., Course]) -> None:
+def test_a_page_without_a_token_is_told_so(open_handlers: Callable[..., TrainHandlers]) -> None:
     for token in (None, "", "short", 3, ["x"] * 30):
         with pytest.raises(PageError, match="wait a second, or reload it"):
-            open_course().bench(token, TEXT)
+            open_handlers().workspace(token, TEXT)
 
 
 def test_after_a_training_there_is_a_result_to_take(
-    open_course: Callable[..., Course], tmp_path: Path, tiny_checkpoint: Path
+    open_handlers: Callable[..., TrainHandlers], tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
-    course = open_course()
-    bench = trained(course, tmp_path)
-    shown = course.show(bench, Seen(), "en")
+    handlers = open_handlers()
+    workspace = trained(handlers, tmp_path)
+    shown = handlers.show(workspace, Seen(), "en")
     assert shown.status == "The training is finished. Read right: 100 %; before the training: 50 %.".replace(
         " %", "\xa0%"
     )
     assert shown.result and "Before" in shown.result and not shown.state.active and shown.progress == ""
     assert shown.measures and "(best so far)" in shown.measures
 
-    packed = course.checkpoint(bench, TEXT)
+    packed = handlers.checkpoint(workspace, TEXT)
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path / "unpacked")
     picture = np.zeros((48, 160, 3), np.uint8)
-    assert Recognizer.from_pretrained(tmp_path / "unpacked").read(picture) == course.reader.result().read(picture)
+    assert Recognizer.from_pretrained(tmp_path / "unpacked").read(picture) == handlers.reader.result().read(picture)
 
 
 def test_it_is_used_by_the_session_that_asked_and_by_no_other(
-    open_course: Callable[..., Course], tmp_path: Path
+    open_handlers: Callable[..., TrainHandlers], tmp_path: Path
 ) -> None:
-    course = open_course()
-    bench = trained(course, tmp_path)
-    course.use(bench, "ann", TEXT)
-    course.workshop.remove(bench)
-    assert course.readers.has_own("ann") and not course.readers.has_own("bob")
-    assert course.readers.of("ann").result().read(np.zeros((48, 160, 3), np.uint8)) is not None
+    handlers = open_handlers()
+    workspace = trained(handlers, tmp_path)
+    handlers.use(workspace, "ann", TEXT)
+    handlers.trainings.remove(workspace)
+    assert handlers.readers.has_own("ann") and not handlers.readers.has_own("bob")
+    assert handlers.readers.of("ann").result().read(np.zeros((48, 160, 3), np.uint8)) is not None
 
 
-def test_what_is_damaged_is_not_used(open_course: Callable[..., Course], tmp_path: Path) -> None:
-    course = open_course()
-    bench = trained(course, tmp_path)
-    (bench.run / "model.safetensors").write_bytes(b"nothing")
+def test_what_is_damaged_is_not_used(open_handlers: Callable[..., TrainHandlers], tmp_path: Path) -> None:
+    handlers = open_handlers()
+    workspace = trained(handlers, tmp_path)
+    (workspace.run / "model.safetensors").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="damaged, or gone"):
-        course.use(bench, "ann", TEXT)
-    assert not course.readers.has_own("ann")
+        handlers.use(workspace, "ann", TEXT)
+    assert not handlers.readers.has_own("ann")
 
 
-def test_what_is_removed_is_not_read_with_either(open_course: Callable[..., Course], tmp_path: Path) -> None:
-    course = open_course()
-    bench = trained(course, tmp_path)
+def test_what_is_removed_is_not_read_with_either(open_handlers: Callable[..., TrainHandlers], tmp_path: Path) -> None:
+    handlers = open_handlers()
+    workspace = trained(handlers, tmp_path)
     for session in ("ann", "bob"):
-        course.use(bench, session, TEXT)
-    course.remove(bench, "ann")
-    assert not course.readers.has_own("ann") and course.readers.has_own("bob") and not bench.folder.exists()
+        handlers.use(workspace, session, TEXT)
+    handlers.remove(workspace, "ann")
+    assert not handlers.readers.has_own("ann") and handlers.readers.has_own("bob") and not workspace.folder.exists()
 
 
-def test_without_a_result_there_is_nothing_to_take(open_course: Callable[..., Course], tmp_path: Path) -> None:
-    course = open_course()
-    other = course.bench("stranger" * 5, TEXT)
-    trained(course, tmp_path)
+def test_without_a_result_there_is_nothing_to_take(open_handlers: Callable[..., TrainHandlers], tmp_path: Path) -> None:
+    handlers = open_handlers()
+    other = handlers.workspace("stranger" * 5, TEXT)
+    trained(handlers, tmp_path)
     for take in (
-        lambda: course.checkpoint(other, TEXT),
-        lambda: course.use(other, "ann", TEXT),
-        lambda: course.push(other, "a/b", "token", True, TEXT),
+        lambda: handlers.checkpoint(other, TEXT),
+        lambda: handlers.use(other, "ann", TEXT),
+        lambda: handlers.push(other, "a/b", "token", True, TEXT),
     ):
         with pytest.raises(PageError, match="^Nothing learnt is here any more: train again.$"):
             take()
 
 
 def test_pushing_hands_over_the_checkpoint_and_the_token(
-    open_course: Callable[..., Course],
+    open_handlers: Callable[..., TrainHandlers],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    course = open_course()
-    bench = trained(course, tmp_path)
+    handlers = open_handlers()
+    workspace = trained(handlers, tmp_path)
     pushed: list[Any] = []
     monkeypatch.setattr("crnn.hub.push", lambda *arguments: pushed.append(arguments) or "https://hub/a/b")
-    assert course.push(bench, " a/b ", " hf_secret ", False, TEXT) == "https://hub/a/b"
-    assert pushed == [(bench.run, "a/b", "hf_secret", False)]
+    assert handlers.push(workspace, " a/b ", " hf_secret ", False, TEXT) == "https://hub/a/b"
+    assert pushed == [(workspace.run, "a/b", "hf_secret", False)]
     assert "hf_secret" not in caplog.text + "".join(
-        path.read_text(errors="replace") for path in bench.folder.rglob("*") if path.is_file()
+        path.read_text(errors="replace") for path in workspace.folder.rglob("*") if path.is_file()
     )
 
 
-def test_an_interrupted_training_goes_on_with_its_own_order(open_course: Callable[..., Course], tmp_path: Path) -> None:
-    course = open_course(DIES)
-    bench = course.bench(TOKEN, TEXT)
-    course.bring(bench, uploads(tmp_path, "12.png", "34.png"), True, "en")
-    course.start(bench, Order(minutes=2, seed=9), TEXT)
-    assert course.workshop.wait(bench, PATIENCE_S).phase == "interrupted"
-    assert course.show(bench, Seen(), "en").status == TEXT["interrupted_anew"]
-    course.resume(bench)
-    assert course.workshop.wait(bench, PATIENCE_S).order == Order(minutes=2, seed=9)
+def test_an_interrupted_training_goes_on_with_its_own_options(
+    open_handlers: Callable[..., TrainHandlers], tmp_path: Path
+) -> None:
+    handlers = open_handlers(DIES)
+    workspace = handlers.workspace(TOKEN, TEXT)
+    handlers.bring(workspace, uploads(tmp_path, "12.png", "34.png"), True, "en")
+    handlers.start(workspace, TrainingOptions(minutes=2, seed=9), TEXT)
+    assert handlers.trainings.wait(workspace, PATIENCE_S).phase == "interrupted"
+    assert handlers.show(workspace, Seen(), "en").status == TEXT["interrupted_anew"]
+    handlers.resume(workspace)
+    assert handlers.trainings.wait(workspace, PATIENCE_S).options == TrainingOptions(minutes=2, seed=9)
 
 
 def test_every_error_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
@@ -257,13 +263,13 @@ def test_every_error_is_one_sentence(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_fields_become_an_order() -> None:
-    assert train.order_of(2, "head", 3, 40) == Order(2.0, "head", 3, 0.4)
-    assert train.order_of(2, "--evil", None, None) == Order(2.0, "all", 0, 0.0)
+    assert train.options_of(2, "head", 3, 40) == TrainingOptions(2.0, "head", 3, 0.4)
+    assert train.options_of(2, "--evil", None, None) == TrainingOptions(2.0, "all", 0, 0.0)
 
 
 def test_a_number_below_0_is_no_order() -> None:
     with pytest.raises(ValueError, match="^The number for chance is -1; give 0 or more.$"):
-        train.order_of(3, "all", -1, 60)
+        train.options_of(3, "all", -1, 60)
 
 
 def test_uploads_keep_the_names_of_their_owners() -> None:
@@ -277,7 +283,7 @@ def test_uploads_keep_the_names_of_their_owners() -> None:
 
 RUNNING = State(
     "running",
-    order=Order(),
+    options=TrainingOptions(),
     before={"exact": 0.5, "cer": 0.123},
     steps=[{"step": 4, "spent_s": 30.0, "left_s": 81.0, "share": 0.27, "loss": 0.75}],
     evaluated=[
@@ -335,23 +341,23 @@ def test_the_charts_stand_in_a_table_too() -> None:
 
 
 def test_a_screen_reader_is_told_every_ten_seconds_at_most(
-    open_course: Callable[..., Course], monkeypatch: pytest.MonkeyPatch
+    open_handlers: Callable[..., TrainHandlers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    course = open_course()
-    bench = course.bench(TOKEN, TEXT)
+    handlers = open_handlers()
+    workspace = handlers.workspace(TOKEN, TEXT)
     state, now = RUNNING, 100.0
-    monkeypatch.setattr(course.workshop, "state", lambda bench: state)
+    monkeypatch.setattr(handlers.trainings, "state", lambda workspace: state)
     monkeypatch.setattr(time, "monotonic", lambda: now)
     seen, said = Seen(), []
     for _ in range(25):  # seconds
-        shown = course.show(bench, seen, "en")
+        shown = handlers.show(workspace, seen, "en")
         seen = shown.seen
         said.append(shown.status is not None)
         assert (shown.loss is not None) == (shown.measures is not None) == (len(said) == 1)  # as there is nothing new
         now += 1
     assert [second for second, spoken in enumerate(said) if spoken] == [0, 10, 20]
     state = replace(RUNNING, stopping=True)
-    assert course.show(bench, seen, "en").status == TEXT["ending"]  # what changes is said at once
+    assert handlers.show(workspace, seen, "en").status == TEXT["ending"]  # what changes is said at once
 
 
 # ---------------------------------------------------------------- what was learnt
@@ -411,8 +417,8 @@ def test_a_large_photo_is_shown_small() -> None:
 def client(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Future[Recognizer], tiny_checkpoint: Path
 ) -> Iterator[Client]:
-    def command(bench: Bench, order: Order, resume: bool) -> list[str]:
-        return [sys.executable, "-c", STAND_IN, str(tiny_checkpoint), str(bench.run)]
+    def command(workspace: Workspace, options: TrainingOptions, resume: bool) -> list[str]:
+        return [sys.executable, "-c", STAND_IN, str(tiny_checkpoint), str(workspace.run)]
 
     monkeypatch.setenv("CRNN_TRAIN_FOLDER", str(tmp_path / "train"))
     monkeypatch.setenv("CRNN_TRAIN_MINUTES", "4")

@@ -19,8 +19,8 @@ import gradio as gr
 from crnn.decode import Reading
 from crnn.image import PictureError, open_picture
 from crnn.speech import UNSURE_BELOW, words
+from crnn.tabs.label_queue import LONGEST, File, Gone, LabelQueue, Lost, View, cleaned
 from crnn.tabs.parts import live
-from crnn.tabs.pile import LONGEST, File, Gone, Lost, Pile, View, cleaned
 from crnn.tabs.read import PageError, Visitor, among_uploads, loaded
 from crnn.tabs.result import per_cent, percent
 from crnn.tabs.texts import I18N, TEXTS, Texts
@@ -66,13 +66,13 @@ class Shown(NamedTuple):
 
 
 def explained(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Make an error within a method of `Labels` the sentence that it returns; then nothing is raised."""
+    """Make an error within a method of `LabelHandlers` the sentence that it returns; then nothing is raised."""
 
     @functools.wraps(step)
-    def explain(labels: Labels, folder: Path, visitor: Visitor, *arguments: Any) -> Any:
+    def explain(handlers: LabelHandlers, folder: Path, visitor: Visitor, *arguments: Any) -> Any:
         texts = TEXTS[visitor.language]
         try:
-            return step(labels, folder, visitor, *arguments)
+            return step(handlers, folder, visitor, *arguments)
         except PageError as error:
             return escape(str(error))
         except Gone:
@@ -86,7 +86,7 @@ def explained(step: Callable[..., Any]) -> Callable[..., Any]:
     return explain
 
 
-class Labels:
+class LabelHandlers:
     """Where pictures are labelled, each folder by its own person, on any number of open pages.
 
     Methods return what the page shows, or a sentence where something is wrong, and then all else stays as it is.
@@ -96,9 +96,9 @@ class Labels:
         """reader: perhaps still loading."""
         self.reader = reader
         self._lock = threading.Lock()
-        self._piles: dict[Path, tuple[Pile, dict[str, View], threading.Timer]] = {}
+        self._queues: dict[Path, tuple[LabelQueue, dict[str, View], threading.Timer]] = {}
         self._background = ThreadPoolExecutor(1, thread_name_prefix="guess")  # folders take turns
-        self._busy: set[Pile] = set()
+        self._busy: set[LabelQueue] = set()
 
     @explained
     def show(self, folder: Path, visitor: Visitor) -> Shown | None:
@@ -107,18 +107,18 @@ class Labels:
         A picture that is shown already stays, and so does what was typed.
         """
         try:
-            pile, view = self._of(folder, visitor)
+            queue, view = self._of(folder, visitor)
         except Gone:
             return None
         try:
-            pile.refresh()
+            queue.refresh()
         except Gone:
             view.made.clear()
             view.skipped.clear()
             return None
-        if view.current and pile.waits(view.current):
-            return self._shown(pile, view, visitor)._replace(text=None)
-        shown = self._next(pile, view, visitor)
+        if view.current and queue.waits(view.current):
+            return self._shown(queue, view, visitor)._replace(text=None)
+        shown = self._next(queue, view, visitor)
         return shown if shown.asked or view.made else None
 
     @explained
@@ -129,125 +129,125 @@ class Labels:
         """
         texts = TEXTS[visitor.language]
         text = checked(text, texts)
-        pile, view = self._of(folder, visitor)
+        queue, view = self._of(folder, visitor)
         if view.current and which != _name(view.current):
-            return self._shown(pile, view, visitor)._replace(alert=texts["label_moved"])
+            return self._shown(queue, view, visitor)._replace(alert=texts["label_moved"])
         try:
-            pile.label(view, text)
+            queue.label(view, text)
         except Lost:
-            pile.refresh()
-            return self._next(pile, view, visitor)._replace(alert=texts["label_lost"])
-        return self._next(pile, view, visitor)
+            queue.refresh()
+            return self._next(queue, view, visitor)._replace(alert=texts["label_lost"])
+        return self._next(queue, view, visitor)
 
     @explained
     def skip(self, folder: Path, visitor: Visitor) -> Shown:
         """Leave the picture that is shown for later, and show the next one."""
-        pile, view = self._of(folder, visitor)
-        pile.skip(view)
-        return self._next(pile, view, visitor)
+        queue, view = self._of(folder, visitor)
+        queue.skip(view)
+        return self._next(queue, view, visitor)
 
     @explained
     def back(self, folder: Path, visitor: Visitor) -> Shown:
         """Show the picture that was labelled before the one that is shown."""
-        pile, view = self._of(folder, visitor)
-        before = pile.before(view)
+        queue, view = self._of(folder, visitor)
+        before = queue.before(view)
         if before is None:
             raise PageError(TEXTS[visitor.language]["label_first"])
         view.current = before
-        return self._shown(pile, view, visitor)
+        return self._shown(queue, view, visitor)
 
     @explained
     def accept_sure(self, folder: Path, visitor: Visitor) -> Shown:
         """Save what the reader guesses wherever it is sure, and show the next one."""
-        pile, view = self._of(folder, visitor)
-        accepted = pile.accept_sure(view)
+        queue, view = self._of(folder, visitor)
+        accepted = queue.accept_sure(view)
         done = TEXTS[visitor.language]["label_accepted"].format(accepted)
-        return self._next(pile, view, visitor, done)
+        return self._next(queue, view, visitor, done)
 
     @explained
     def archive(self, folder: Path, visitor: Visitor) -> Path:
         """Write all that is labelled to a zip, which Gradio deletes with the other files there."""
-        pile, _ = self._of(folder, visitor)
-        pile.refresh()
-        if not pile.labelled:
+        queue, _ = self._of(folder, visitor)
+        queue.refresh()
+        if not queue.labelled:
             raise PageError(TEXTS[visitor.language]["label_nothing"])
         target = among_uploads("dataset.zip")
-        pile.archive(target)
+        queue.archive(target)
         return target
 
-    def _of(self, folder: Path, visitor: Visitor) -> tuple[Pile, View]:
-        """What is known of a folder, and where the visitor's page stands. Raises Gone as `Pile.refresh` does."""
+    def _of(self, folder: Path, visitor: Visitor) -> tuple[LabelQueue, View]:
+        """What is known of a folder, and where the visitor's page stands. Raises Gone as `LabelQueue.refresh` does."""
         with self._lock:
-            if folder in self._piles:
-                pile, views, timer = self._piles[folder]
+            if folder in self._queues:
+                queue, views, timer = self._queues[folder]
                 timer.cancel()
             else:
-                pile, views = Pile(folder), {}
-                pile.refresh()
+                queue, views = LabelQueue(folder), {}
+                queue.refresh()
             timer = threading.Timer(KEEP_SECONDS, self._forget, [folder])
             timer.daemon = True
             timer.start()
-            self._piles[folder] = pile, views, timer
-            return pile, views.setdefault(visitor.session, View())
+            self._queues[folder] = queue, views, timer
+            return queue, views.setdefault(visitor.session, View())
 
     def _forget(self, folder: Path) -> None:
         with self._lock:
-            self._piles.pop(folder, None)
+            self._queues.pop(folder, None)
 
-    def _next(self, pile: Pile, view: View, visitor: Visitor, done: str = "") -> Shown:
+    def _next(self, queue: LabelQueue, view: View, visitor: Visitor, done: str = "") -> Shown:
         """Go to the next picture and show it; done: a sentence that is said before."""
         texts = TEXTS[visitor.language]
         recognizer = loaded(self.reader, texts)
-        if pile.advance(view, recognizer):
+        if queue.advance(view, recognizer):
             done = f"{done} {texts['label_again']}".strip()
-        self._read_on(pile, recognizer)
-        return self._shown(pile, view, visitor, done)
+        self._read_on(queue, recognizer)
+        return self._shown(queue, view, visitor, done)
 
-    def _shown(self, pile: Pile, view: View, visitor: Visitor, done: str = "") -> Shown:
+    def _shown(self, queue: LabelQueue, view: View, visitor: Visitor, done: str = "") -> Shown:
         """The current picture; where it can't be opened, the next one."""
         language, texts = visitor.language, TEXTS[visitor.language]
-        number, total = pile.place(view)
-        card, status, text = "", texts["label_done"].format(pile.labelled), ""
+        number, total = queue.place(view)
+        card, status, text = "", texts["label_done"].format(queue.labelled), ""
         if view.current:
-            guess, label = pile.guess(view.current), pile.text(view.current)
+            guess, label = queue.guess(view.current), queue.text(view.current)
             text = label or (guess.text if guess else "")
             status = status_line(number, total, guess, label, language)
             try:
                 card = card_html(view.current.path, guess, text, language)
             except PictureError:  # it could be opened a moment ago
-                pile.refresh()
-                pile.leave_out(view.current)
-                return self._next(pile, view, visitor, done)
-        sure = len(pile.sure(view))
+                queue.refresh()
+                queue.leave_out(view.current)
+                return self._next(queue, view, visitor, done)
+        sure = len(queue.sure(view))
         return Shown(
             status=escape(f"{done} {status}".strip()),
             card=card + progress_html(total, len(view.made)),
             text=text,
-            note=note_html(sure, pile.left_out, texts),
+            note=note_html(sure, queue.left_out, texts),
             asked=view.current is not None,
-            back=pile.before(view) is not None,
+            back=queue.before(view) is not None,
             surely=sure > 0,
-            labelled=pile.labelled > 0,
+            labelled=queue.labelled > 0,
             which=_name(view.current) if view.current else "",
         )
 
-    def _read_on(self, pile: Pile, recognizer: Recognizer) -> None:
+    def _read_on(self, queue: LabelQueue, recognizer: Recognizer) -> None:
         """Read the other pictures in the background, a few at a time, so that every folder gets its turn."""
         with self._lock:
-            if pile in self._busy or not pile.unread():
+            if queue in self._busy or not queue.unread():
                 return
-            self._busy.add(pile)
+            self._busy.add(queue)
 
         def read_some() -> None:
             left = False
             try:
-                left = pile.read_some(recognizer)
+                left = queue.read_some(recognizer)
             except Exception:
                 log.exception("Pictures could not be read in the background.")
             with self._lock:
-                known = any(pile is one for one, _, _ in self._piles.values())
+                known = any(queue is one for one, _, _ in self._queues.values())
                 if not (left and known):
-                    self._busy.discard(pile)
+                    self._busy.discard(queue)
                     return
             self._background.submit(read_some)
 
@@ -366,7 +366,7 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
         reader: the recognizer, perhaps still loading.
         token: the visitor's.
     """
-    labels = Labels(reader)
+    handlers = LabelHandlers(reader)
     with gr.Column(elem_id="label"):
         with gr.Column(visible=False) as head:
             gr.HTML(I18N("label_heading"), html_template="<h2>${value}</h2>")
@@ -397,7 +397,7 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
         gr.HTML(html_template="", js_on_load=LABEL_JS)
         saved = gr.State(0)
     outputs = [head, body, status, alert, card, field, which, note, accept, skip, back, surely, dataset]
-    saving = (labels.accept, labels.accept_sure)
+    saving = (handlers.accept, handlers.accept_sure)
     numbers = count(1)  # never the same twice, so that each one is a change
 
     def updates(shown: Shown | str | None) -> list[Any]:
@@ -424,7 +424,7 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
         ]
 
     def show(token: str | None, request: gr.Request) -> list[Any]:
-        return updates(labels.show(folder_of(token), Visitor.of(request)) if token else None)
+        return updates(handlers.show(folder_of(token), Visitor.of(request)) if token else None)
 
     def step(
         method: Callable[..., Shown | str], token: str | None, request: gr.Request, *arguments: Any
@@ -438,22 +438,22 @@ def build(folder_of: Callable[[str], Path], reader: Future[Recognizer], token: g
             yield [*updates(shown), next(numbers) if method in saving else gr.skip()]
 
     def on_accept(token: str | None, text: str | None, which: str, request: gr.Request) -> Iterator[list[Any]]:
-        yield from step(labels.accept, token, request, text or "", which)
+        yield from step(handlers.accept, token, request, text or "", which)
 
     def on_accept_sure(token: str | None, request: gr.Request) -> Iterator[list[Any]]:
-        yield from step(labels.accept_sure, token, request)
+        yield from step(handlers.accept_sure, token, request)
 
     def on_skip(token: str | None, request: gr.Request) -> Iterator[list[Any]]:
-        yield from step(labels.skip, token, request)
+        yield from step(handlers.skip, token, request)
 
     def on_back(token: str | None, request: gr.Request) -> Iterator[list[Any]]:
-        yield from step(labels.back, token, request)
+        yield from step(handlers.back, token, request)
 
     def on_dataset(token: str | None, request: gr.Request) -> tuple[str, Path | None]:
         visitor = Visitor.of(request)
         if not token:
             return TEXTS[visitor.language]["label_gone"], None
-        made = labels.archive(folder_of(token), visitor)
+        made = handlers.archive(folder_of(token), visitor)
         return ("", made) if isinstance(made, Path) else (made, None)
 
     listen = functools.partial(

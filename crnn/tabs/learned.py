@@ -13,11 +13,11 @@ import numpy as np
 
 from crnn.image import Picture, PictureError, open_picture
 from crnn.metrics import exact
-from crnn.tabs.bench import Report, some
 from crnn.tabs.parts import in_english
 from crnn.tabs.result import note
 from crnn.tabs.texts import TEXTS, Texts
-from crnn.tabs.workshop import State
+from crnn.tabs.training_queue import State
+from crnn.tabs.workspace import Report, some
 
 SHOWN_PROBLEMS = 50
 SHOWN_PICTURES = 12  # of those that can be used, for a look at their labels

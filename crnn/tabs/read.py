@@ -25,7 +25,7 @@ from crnn.speech import RATES, SpeechError, synthesize, voices, words
 from crnn.tabs.parts import heading, in_english, live
 from crnn.tabs.readers import Readers
 from crnn.tabs.result import details_html, note, sound_html, status_line, text_html
-from crnn.tabs.shelf import Kept, Shelf
+from crnn.tabs.session_cache import CachedReading, SessionCache
 from crnn.tabs.texts import CHARSETS, I18N, LANGUAGES, STYLES, TEXTS, Texts, language_of
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ReadOptions:
     """What the reader may take for granted, and how the text is to be said."""
 
     charset: str = ""  # a name of crnn.charset.NAMED; empty: any
@@ -114,51 +114,51 @@ class Visitor(NamedTuple):
 
 
 def explained(steps: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[Shown]]:
-    """Make an error within a method of `Desk` one sentence in `Shown.alert`; then nothing is raised."""
+    """Make an error within a method of `ReadHandlers` one sentence in `Shown.alert`; then nothing is raised."""
 
     @functools.wraps(steps)
-    def explain(desk: Desk, visitor: Visitor, *arguments: Any, **options: Any) -> Iterator[Shown]:
+    def explain(handlers: ReadHandlers, visitor: Visitor, *arguments: Any, **options: Any) -> Iterator[Shown]:
         texts = TEXTS[visitor.language]
         try:
-            yield from steps(desk, visitor, *arguments, **options)
+            yield from steps(handlers, visitor, *arguments, **options)
         except GoneError as error:
             yield Shown(*[gr.skip()] * len(Shown._fields))._replace(alert=escape(str(error)))
         except PageError as error:
-            yield desk.blank(visitor, alert=escape(str(error)))
+            yield handlers.blank(visitor, alert=escape(str(error)))
         except ValueError as error:
             blamed = "bad_picture" if isinstance(error, PictureError) else "bad_wish"
-            yield desk.blank(visitor, alert=texts[blamed].format(in_english(visitor.language, error)))
+            yield handlers.blank(visitor, alert=texts[blamed].format(in_english(visitor.language, error)))
         except Exception:
             log.exception("A read failed.")
-            yield desk.blank(visitor, alert=texts["failed"])
+            yield handlers.blank(visitor, alert=texts["failed"])
 
     return explain
 
 
-class Desk:
+class ReadHandlers:
     """Where pictures are read. Each method yields what the page shows, what is there first first."""
 
-    def __init__(self, readers: Readers, shelf: Shelf[Kept]) -> None:
-        """readers: who reads for whom. shelf: keeps each session's last read."""
+    def __init__(self, readers: Readers, cache: SessionCache[CachedReading]) -> None:
+        """readers: who reads for whom. cache: keeps each session's last read."""
         self.readers = readers
-        self.shelf = shelf
+        self.cache = cache
         self._turns: dict[str, object] = {}  # what stands for each session's latest read
         self._asked: dict[str, tuple[Any, ...]] = {}  # what each session's latest reading was expected to be
 
     def begin(self, visitor: Visitor) -> object:
         """Forget the session's last read, whatever becomes of the next one; returns what stands for that."""
-        self.shelf.drop(visitor.session)
+        self.cache.drop(visitor.session)
         self._asked.pop(visitor.session, None)
         turn = self._turns[visitor.session] = object()
         return turn
 
-    def is_new(self, visitor: Visitor, wishes: Wishes) -> bool:
+    def is_new(self, visitor: Visitor, options: ReadOptions) -> bool:
         """Whether something was read, and is expected to be otherwise now; who only leaves a field changes nothing."""
-        return self._asked.get(visitor.session, wishes.expected) != wishes.expected
+        return self._asked.get(visitor.session, options.expected) != options.expected
 
     def leave(self, session: str) -> None:
         """Forget a session whose page was closed."""
-        self.shelf.drop(session)
+        self.cache.drop(session)
         self._turns.pop(session, None)
         self._asked.pop(session, None)
 
@@ -168,14 +168,14 @@ class Desk:
 
     @explained
     def read(
-        self, visitor: Visitor, value: dict[str, Any] | None, wishes: Wishes, crop: Sequence[float | None] = WHOLE
+        self, visitor: Visitor, value: dict[str, Any] | None, options: ReadOptions, crop: Sequence[float | None] = WHOLE
     ) -> Iterator[Shown]:
         """Read the picture that the page holds, or the part of it within the edges of `crop`, in percent.
 
         value: what gr.Image sends, unprocessed: Gradio's own preprocessing has but a traceback for a broken file.
         """
         turn = self.begin(visitor)
-        self._asked[visitor.session] = wishes.expected
+        self._asked[visitor.session] = options.expected
         texts = TEXTS[visitor.language]
         reader = self.readers.of(visitor.session)
         busy = texts["reading" if reader.done() else "loading"]
@@ -183,46 +183,46 @@ class Desk:
         picture = cropped(opened(value, texts), crop, texts)
         recognizer = loaded(reader, texts)
         look = recognizer.look(picture)
-        reading = recognizer.decode(look, **wishes.constraints(texts))
-        kept = Kept(picture, recognizer, reader is not self.readers.shipped, look, reading)
+        reading = recognizer.decode(look, **options.constraints(texts))
+        kept = CachedReading(picture, recognizer, reader is not self.readers.shipped, look, reading)
         if self._turns.get(visitor.session) is turn:  # else a later picture is being read, or has been
-            yield from self._present(visitor, kept, wishes)
+            yield from self._present(visitor, kept, options)
 
     @explained
-    def decode(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
+    def decode(self, visitor: Visitor, options: ReadOptions) -> Iterator[Shown]:
         """Decode the last picture again, under other constraints, without the network."""
         kept = self._kept(visitor)
-        self._asked[visitor.session] = wishes.expected
+        self._asked[visitor.session] = options.expected
         texts = TEXTS[visitor.language]
-        reading = kept.recognizer.decode(kept.look, **wishes.constraints(texts))
+        reading = kept.recognizer.decode(kept.look, **options.constraints(texts))
         lost = texts["corrections_gone"] if kept.by_user else ""
-        yield from self._present(visitor, replace(kept, reading=reading, by_user=False), wishes, lost)
+        yield from self._present(visitor, replace(kept, reading=reading, by_user=False), options, lost)
 
     @explained
-    def correct(self, visitor: Visitor, number: int, text: str, wishes: Wishes) -> Iterator[Shown]:
+    def correct(self, visitor: Visitor, number: int, text: str, options: ReadOptions) -> Iterator[Shown]:
         """Put the user's character in place of the one with this number."""
         kept = self._kept(visitor)
         kept = replace(kept, reading=corrected(kept.reading, number, text), by_user=True)
-        yield from self._present(visitor, kept, wishes)
+        yield from self._present(visitor, kept, options)
 
     @explained
-    def say(self, visitor: Visitor, wishes: Wishes) -> Iterator[Shown]:
+    def say(self, visitor: Visitor, options: ReadOptions) -> Iterator[Shown]:
         """Say the text again, in another way."""
-        yield from self._present(visitor, self._kept(visitor), wishes)
+        yield from self._present(visitor, self._kept(visitor), options)
 
-    def _kept(self, visitor: Visitor) -> Kept:
-        kept = self.shelf.get(visitor.session)
+    def _kept(self, visitor: Visitor) -> CachedReading:
+        kept = self.cache.get(visitor.session)
         if kept is None:
             raise GoneError(TEXTS[visitor.language]["picture_gone"])
         return kept
 
-    def _present(self, visitor: Visitor, kept: Kept, wishes: Wishes, first: str = "") -> Iterator[Shown]:
+    def _present(self, visitor: Visitor, kept: CachedReading, options: ReadOptions, first: str = "") -> Iterator[Shown]:
         """Keep a reading, and yield its text at once, then its sound, then where the reader looked.
 
         What is to be said `first` is announced before the text. It ends where another reading has taken its place: two
         events of a page may run side by side.
         """
-        self.shelf.put(visitor.session, kept)
+        self.cache.put(visitor.session, kept)
         language, reading = visitor.language, kept.reading
         shown = Shown(
             status=f"{first} {status_line(reading, language, kept.by_user)}".lstrip(),
@@ -230,17 +230,17 @@ class Desk:
             reader=reader_line(kept.own, visitor),
         )
         yield shown
-        said = words(reading, wishes.style, wishes.ignore_case, language=wishes.language)
+        said = words(reading, options.style, options.ignore_case, language=options.language)
         try:
-            wav = synthesize(said, rate_within(wishes.rate), wishes.voice)
+            wav = synthesize(said, rate_within(options.rate), options.voice)
             shown = shown._replace(sound=sound_html(wav, language))
         except SpeechError as error:  # costs the sound, not the rest
             sentence = TEXTS[language]["no_voice"].format(in_english(visitor.language, error))
             shown = shown._replace(alert=sentence)
-        if self.shelf.get(visitor.session) is kept:
+        if self.cache.get(visitor.session) is kept:
             yield shown
             details = details_html(kept.picture, reading, language)
-        if self.shelf.get(visitor.session) is kept:
+        if self.cache.get(visitor.session) is kept:
             yield shown._replace(details=details)
 
 
@@ -368,7 +368,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         demo: the page.
         readers: who reads for whom.
     """
-    desk = Desk(readers, Shelf(lambda session: _forget(demo, session), most=MOST_KEPT))
+    handlers = ReadHandlers(readers, SessionCache(lambda session: _forget(demo, session), most=MOST_KEPT))
     settings = gr.BrowserState(None, storage_key="captcha-reader", secret="no secret, so that a restart can read it")
     with gr.Column(elem_id="read"):
         with gr.Column(elem_id="bring"):
@@ -393,7 +393,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
             shortcuts = _keyboard()
 
     shown = [status, alert, text, sound, details, own_reader]
-    wishes = [*expected, *said]
+    options = [*expected, *said]
     settings_fields = [auto, shortcuts, *said]
 
     def on_picture(request: gr.Request, value: Any, read_it: bool, *fields: Any) -> Iterator[tuple[Any, ...]]:
@@ -402,43 +402,45 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         stay = [gr.skip()] * len(crop)  # the edges may be moved while it is read
         visitor, value = Visitor.of(request), brought(value)
         if value and read_it:
-            steps = desk.read(visitor, value, Wishes(*wished))
+            steps = handlers.read(visitor, value, ReadOptions(*wished))
         else:
-            desk.begin(visitor)
+            handlers.begin(visitor)
             waiting = TEXTS[visitor.language]["press_read" if value else "waiting"]
-            steps = iter([desk.blank(visitor, status=waiting if value else "", text=note(waiting))])
+            steps = iter([handlers.blank(visitor, status=waiting if value else "", text=note(waiting))])
         yield *next(steps), *(stay if cropped == WHOLE else WHOLE)
         for step in steps:
             yield *step, *stay
 
     def on_read(request: gr.Request, value: Any, *fields: Any) -> Iterator[Shown]:
-        yield from desk.read(Visitor.of(request), brought(value), Wishes(*fields[len(crop) :]), fields[: len(crop)])
+        yield from handlers.read(
+            Visitor.of(request), brought(value), ReadOptions(*fields[len(crop) :]), fields[: len(crop)]
+        )
 
     def on_expect(request: gr.Request, value: Any, *fields: Any) -> Iterator[Any]:
         visitor, value = Visitor.of(request), brought(value)
-        if value is None or not desk.is_new(visitor, Wishes(*fields[len(crop) :])):
+        if value is None or not handlers.is_new(visitor, ReadOptions(*fields[len(crop) :])):
             yield gr.skip()
-        elif desk.shelf.get(visitor.session) is None and Path(value["path"]).is_file():
+        elif handlers.cache.get(visitor.session) is None and Path(value["path"]).is_file():
             yield from on_read(request, value, *fields)
         else:
-            yield from desk.decode(visitor, Wishes(*fields[len(crop) :]))
+            yield from handlers.decode(visitor, ReadOptions(*fields[len(crop) :]))
 
     def on_say(request: gr.Request, value: Any, *wished: Any) -> Iterator[Any]:
         visitor = Visitor.of(request)
-        if value is None or desk.shelf.get(visitor.session) is None:
+        if value is None or handlers.cache.get(visitor.session) is None:
             yield gr.skip()
         else:
-            yield from desk.say(visitor, Wishes(*wished))
+            yield from handlers.say(visitor, ReadOptions(*wished))
 
     def on_rate(request: gr.Request, value: Any, *wished: Any) -> Iterator[Any]:
         """The field sends what is typed key by key: on the way to 120, 1 and 12 are not to be heard."""
-        if RATES[0] <= (Wishes(*wished).rate or 0) <= RATES[1]:
+        if RATES[0] <= (ReadOptions(*wished).rate or 0) <= RATES[1]:
             yield from on_say(request, value, *wished)
         else:
             yield gr.skip()
 
     def on_correct(event: gr.EventData, request: gr.Request, *wished: Any) -> Iterator[Shown]:
-        yield from desk.correct(Visitor.of(request), event.number, event.text, Wishes(*wished))
+        yield from handlers.correct(Visitor.of(request), event.number, event.text, ReadOptions(*wished))
 
     def on_paste(value: Any) -> str:
         return FileData.model_validate(value, context={"validate_meta": True}).path  # marked, so Gradio has checked it
@@ -457,22 +459,22 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         api_visibility="private",
     )
     style, language, voice, rate = said
-    listen(picture.change, on_picture, [picture, auto, *crop, *wishes], [*shown, *crop])
-    listen([start.click, *(edge.input for edge in crop)], on_read, [picture, *crop, *wishes], shown)
+    listen(picture.change, on_picture, [picture, auto, *crop, *options], [*shown, *crop])
+    listen([start.click, *(edge.input for edge in crop)], on_read, [picture, *crop, *options], shown)
     charset, *typed, ignore_case = expected
     finished = [event for field in typed for event in (field.submit, field.blur)]  # `input` misses pasting and deleting
-    listen([charset.input, ignore_case.input, *finished], on_expect, [picture, *crop, *wishes], shown)
-    listen(details.select, on_correct, wishes, shown)
+    listen([charset.input, ignore_case.input, *finished], on_expect, [picture, *crop, *options], shown)
+    listen(details.select, on_correct, options, shown)
     listen(pasted.input, on_paste, pasted, picture)
     pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
     listen(language.input, voice_field, language, voice)
-    listen([style.input, voice.change], on_say, [picture, *wishes], shown)
-    listen(rate.input, on_rate, [picture, *wishes], shown)
+    listen([style.input, voice.change], on_say, [picture, *options], shown)
+    listen(rate.input, on_rate, [picture, *options], shown)
     listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
     demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")
 
     def on_leave(request: gr.Request) -> None:
-        desk.leave(request.session_hash or "")
+        handlers.leave(request.session_hash or "")
         _forget(demo, request.session_hash or "")
 
     demo.unload(on_leave)
@@ -526,7 +528,7 @@ def _crop() -> list[Any]:
 
 
 def _expected() -> list[Any]:
-    """The first fields of `Wishes`, in their order."""
+    """The first fields of `ReadOptions`, in their order."""
     with gr.Accordion(I18N("expect"), open=False):
         return [
             gr.Radio([(str(I18N(text)), value) for text, value in CHARSETS.items()], value="", label=I18N("charset")),
@@ -538,7 +540,7 @@ def _expected() -> list[Any]:
 
 
 def _said() -> list[Any]:
-    """The other fields of `Wishes`, in their order."""
+    """The other fields of `ReadOptions`, in their order."""
     with gr.Accordion(I18N("say"), open=False):
         return [
             gr.Radio([(str(I18N(style)), style) for style in STYLES], value="spell", label=I18N("style")),
@@ -569,10 +571,10 @@ def _api(reader: Future[Recognizer]) -> None:
         """Read a picture: its text, confidence, characters and alternatives."""
         # Gradio checks that a path is an upload only where it is marked as a file, so an unmarked one is refused.
         upload = FileData.model_validate(picture, context={"validate_meta": True})
-        wishes, texts = Wishes(charset, "", shortest, longest, ignore_case), TEXTS["en"]
+        options, texts = ReadOptions(charset, "", shortest, longest, ignore_case), TEXTS["en"]
         try:
             opened_picture = opened({"path": upload.path}, texts)
-            return loaded(reader, texts).read(opened_picture, **wishes.constraints(texts)).as_dict()
+            return loaded(reader, texts).read(opened_picture, **options.constraints(texts)).as_dict()
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

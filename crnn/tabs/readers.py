@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crnn.tabs.shelf import Shelf
+from crnn.tabs.session_cache import SessionCache
 
 if TYPE_CHECKING:
     from crnn.recognizer import Recognizer
@@ -30,7 +30,7 @@ class Readers:
             seconds: that one is kept after its last use.
         """
         self.shipped = shipped
-        self._own: Shelf[Future[Recognizer]] = Shelf(seconds=seconds, most=most)
+        self._own: SessionCache[Future[Recognizer]] = SessionCache(seconds=seconds, most=most)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-own")
 
     def of(self, session: str) -> Future[Recognizer]:

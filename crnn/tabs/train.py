@@ -18,14 +18,14 @@ from gradio.events import api
 
 from crnn.styles import STYLES
 from crnn.tabs import label
-from crnn.tabs.bench import Bench, Report, Upload
 from crnn.tabs.learned import measures_html, progress_html, report_counts, report_html, result_html, status_line
 from crnn.tabs.parts import heading, in_english, live, paragraph
 from crnn.tabs.read import PageError, Visitor, among_uploads, loaded, reader_line
 from crnn.tabs.readers import Readers
 from crnn.tabs.result import note
 from crnn.tabs.texts import I18N, TEXTS, Texts
-from crnn.tabs.workshop import TOKEN_LENGTHS, BusyError, Order, QueueFullError, State, Workshop
+from crnn.tabs.training_queue import TOKEN_LENGTHS, BusyError, QueueFullError, State, TrainingOptions, TrainingQueue
+from crnn.tabs.workspace import Report, Upload, Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,54 +94,54 @@ def explained(texts: Texts, language: str, error: Exception) -> str:
     return texts["train_failed"]
 
 
-class Course:
+class TrainHandlers:
     """What a visitor can do on the tab. Methods raise PageError or another ValueError with one sentence."""
 
-    def __init__(self, workshop: Workshop, reader: Future[Recognizer], readers: Readers) -> None:
+    def __init__(self, trainings: TrainingQueue, reader: Future[Recognizer], readers: Readers) -> None:
         """reader: the one that is fine-tuned, perhaps still loading. readers: of the Read tab."""
-        self.workshop, self.reader, self.readers = workshop, reader, readers
+        self.trainings, self.reader, self.readers = trainings, reader, readers
 
-    def bench(self, token: Any, texts: Texts) -> Bench:
-        """The visitor's bench. Raises PageError where the page has no token."""
+    def workspace(self, token: Any, texts: Texts) -> Workspace:
+        """The visitor's workspace. Raises PageError where the page has no token."""
         if not is_token(token):
             raise PageError(texts["no_visitor"])
-        return self.workshop.bench(token)
+        return self.trainings.workspace(token)
 
-    def report(self, bench: Bench, texts: Texts) -> Report:
+    def report(self, workspace: Workspace, texts: Texts) -> Report:
         """What the pictures are good for; waits for the reader where there are any."""
-        if not bench.examples():
+        if not workspace.examples():
             return Report()
         recognizer = loaded(self.reader, texts)
         config = recognizer.model.config
-        return bench.report(recognizer.charset, config.height, config.stride)
+        return workspace.report(recognizer.charset, config.height, config.stride)
 
-    def bring(self, bench: Bench, uploads: Iterable[Upload], named: bool, language: str) -> str:
+    def bring(self, workspace: Workspace, uploads: Iterable[Upload], named: bool, language: str) -> str:
         """Add what was uploaded; returns what could not be, as HTML."""
-        problems = bench.bring(uploads, named, self.workshop.rules.limits)
+        problems = workspace.bring(uploads, named, self.trainings.rules.limits)
         return TEXTS[language]["not_possible"].format(in_english(language, *problems)) if problems else ""
 
-    def draw(self, bench: Bench, count: Any, styles: Sequence[str] | None, texts: Texts) -> None:
+    def draw(self, workspace: Workspace, count: Any, styles: Sequence[str] | None, texts: Texts) -> None:
         """Add drawn pictures."""
-        most = min(MOST_DRAWN, self.workshop.rules.pictures)
+        most = min(MOST_DRAWN, self.trainings.rules.pictures)
         if not isinstance(count, int | float) or not 1 <= count <= most:
             raise PageError(texts["count_range"].format("0" if count is None else count, most))
-        self.workshop.draw(bench, int(count), [style for style in styles or [] if style in STYLES])
+        self.trainings.draw(workspace, int(count), [style for style in styles or [] if style in STYLES])
 
-    def start(self, bench: Bench, order: Order, texts: Texts) -> None:
+    def start(self, workspace: Workspace, options: TrainingOptions, texts: Texts) -> None:
         """Begin a training, or wait for its turn."""
-        usable = self.report(bench, texts).usable
+        usable = self.report(workspace, texts).usable
         if len({example.text.casefold() for example in usable}) < 2:
             raise PageError(texts["too_few"].format(len(usable)))
-        self.workshop.start(bench, order)
+        self.trainings.start(workspace, options)
 
-    def resume(self, bench: Bench) -> None:
+    def resume(self, workspace: Workspace) -> None:
         """Go on with an interrupted training."""
-        state = self.workshop.state(bench)
-        self.workshop.start(bench, state.order or Order(), resume=True)
+        state = self.trainings.state(workspace)
+        self.trainings.start(workspace, state.options or TrainingOptions(), resume=True)
 
-    def show(self, bench: Bench, seen: Seen, language: str) -> Shown:
+    def show(self, workspace: Workspace, seen: Seen, language: str) -> Shown:
         """What the page shows of the visitor's training, as far as it does not show it yet."""
-        state = self.workshop.state(bench)
+        state = self.trainings.state(workspace)
         phase = (state.phase, state.place, state.stopping)
         points = len(state.steps) + len(state.evaluated)
         now = time.monotonic()
@@ -155,45 +155,45 @@ class Course:
             losses(state, TEXTS[language]) if redraw else None,
             exacts(state, TEXTS[language]) if redraw else None,
             measures_html(state, language) if redraw else None,
-            (result_html(state.done, bench.pictures, language) if state.done else "") if news else None,
+            (result_html(state.done, workspace.pictures, language) if state.done else "") if news else None,
             state,
         )
 
-    def checkpoint(self, bench: Bench, texts: Texts) -> Path:
+    def checkpoint(self, workspace: Workspace, texts: Texts) -> Path:
         """Write the finished checkpoint to a zip, which Gradio deletes with the other files there."""
-        self._check_learnt(bench, texts)
+        self._check_learnt(workspace, texts)
         target = among_uploads(CHECKPOINT_ZIP)
-        bench.pack(target)
+        workspace.pack(target)
         return target
 
-    def use(self, bench: Bench, session: str, texts: Texts) -> None:
+    def use(self, workspace: Workspace, session: str, texts: Texts) -> None:
         """Read with the finished checkpoint, in this session alone."""
-        self._check_learnt(bench, texts)
+        self._check_learnt(workspace, texts)
         try:
-            self.readers.use(session, bench.run).result()
+            self.readers.use(session, workspace.run).result()
         except ValueError:  # reads would fail with it
             self.readers.back(session)
             raise
 
-    def remove(self, bench: Bench, session: str) -> None:
+    def remove(self, workspace: Workspace, session: str) -> None:
         """Remove the visitor's pictures and all that was learnt from them, in this session's Read tab too."""
-        self.workshop.remove(bench)
+        self.trainings.remove(workspace)
         self.readers.back(session)
 
-    def push(self, bench: Bench, repo: str, token: str, private: bool, texts: Texts) -> str:
+    def push(self, workspace: Workspace, repo: str, token: str, private: bool, texts: Texts) -> str:
         """Push the finished checkpoint to the Hub; returns its address."""
         from crnn.hub import push
 
-        self._check_learnt(bench, texts)
-        return push(bench.run, (repo or "").strip(), (token or "").strip(), private)
+        self._check_learnt(workspace, texts)
+        return push(workspace.run, (repo or "").strip(), (token or "").strip(), private)
 
-    def _check_learnt(self, bench: Bench, texts: Texts) -> None:
-        if not finished(self.workshop.state(bench)):
+    def _check_learnt(self, workspace: Workspace, texts: Texts) -> None:
+        if not finished(self.trainings.state(workspace)):
             raise PageError(texts["not_learnt"])
 
 
 def is_token(token: Any) -> bool:
-    """Whether this is what a browser keeps to find its bench again."""
+    """Whether this is what a browser keeps to find its workspace again."""
     return isinstance(token, str) and len(token) in TOKEN_LENGTHS
 
 
@@ -234,14 +234,14 @@ def uploads_of(values: Any) -> list[Upload]:
 
 
 def visitor() -> gr.BrowserState:
-    """The secret by which a browser finds its bench again."""
+    """The secret by which a browser finds its workspace again."""
     return gr.BrowserState(storage_key="captcha-reader-training", secret="no secret, so that a restart can read it")
 
 
 def build(
     demo: gr.Blocks,
     token: gr.BrowserState,
-    workshop: Workshop,
+    trainings: TrainingQueue,
     reader: Future[Recognizer],
     readers: Readers,
     own_reader: gr.HTML,
@@ -251,24 +251,24 @@ def build(
     Args:
         demo: the page.
         token: of `visitor`.
-        workshop: where trainings run.
+        trainings: where trainings run.
         reader: the recognizer that is fine-tuned, perhaps still loading.
         readers: of the Read tab, which can use what was learnt.
         own_reader: where the Read tab says so.
     """
-    course = Course(workshop, reader, readers)
+    handlers = TrainHandlers(trainings, reader, readers)
     seen = gr.State(Seen())
     timer = gr.Timer(TICK_S, active=False)
     with gr.Column(elem_id="train"):
         paragraph("train_lede", "train-lede")
-        with gr.Column(elem_id="bench"):
+        with gr.Column(elem_id="workspace"):
             with gr.Column(elem_id="pictures"):
                 heading(2, "pictures")
                 files: Any = gr.File(file_count="multiple", label=I18N("pictures_file"), height=150)
                 named = gr.Checkbox(True, label=I18N("pictures_named"), info=I18N("pictures_hint"))
                 with gr.Accordion(I18N("pictures_draw"), open=False):
                     styles = gr.Dropdown([*STYLES], multiselect=True, label=I18N("draw_styles"))
-                    most = min(MOST_DRAWN, workshop.rules.pictures)
+                    most = min(MOST_DRAWN, trainings.rules.pictures)
                     count = gr.Number(min(50, most), precision=0, label=I18N("draw_count"))
                     draw: Any = gr.Button(I18N("draw"))
                 pictures_status, pictures_alert = live("status", "pictures"), live("alert", "pictures")
@@ -277,10 +277,10 @@ def build(
                     over: Any = gr.Button(I18N("start_over"), min_width=80)
                     paragraph("start_over_hint")
             with gr.Column(elem_classes="course"):
-                labelling = label.build(lambda secret: workshop.bench(secret).pictures, reader, token)
+                labelling = label.build(lambda secret: trainings.workspace(secret).pictures, reader, token)
                 with gr.Column(elem_id="training"):
                     heading(2, "training")
-                    order = _order(workshop.rules.minutes)
+                    options = _options(trainings.rules.minutes)
                     train_alert = live("alert", "train")
                     with gr.Row(elem_id="steer"):
                         train: Any = gr.Button(I18N("train"), variant="primary", min_width=80)
@@ -308,7 +308,7 @@ def build(
                         private = gr.Checkbox(True, label=I18N("hub_private"))
                         push: Any = gr.Button(I18N("hub_push"))
                 learnt_status, learnt_alert = live("status", "learnt"), live("alert", "learnt")
-        keep = workshop.rules.keep_minutes
+        keep = trainings.rules.keep_minutes
         gr.HTML(
             I18N("train_privacy"), html_template=f"<p>${{value.replace('{{}}', '{keep}')}}</p>", elem_id="train-privacy"
         )
@@ -340,38 +340,38 @@ def build(
             gr.Timer(active=state.active),
         ]
 
-    def look(visitor: Visitor, bench: Bench, seen: Seen) -> list[Any]:
-        return updates(course.show(bench, seen, visitor.language), TEXTS[visitor.language])
+    def look(visitor: Visitor, workspace: Workspace, seen: Seen) -> list[Any]:
+        return updates(handlers.show(workspace, seen, visitor.language), TEXTS[visitor.language])
 
     def pictures(visitor: Visitor, token: Any, request: gr.Request) -> tuple[str, list[Any]]:
         """What is to be said of them, and the values of report, over_row and the outputs of labelling."""
-        bench = course.bench(token, TEXTS[visitor.language])
-        found = course.report(bench, TEXTS[visitor.language])
+        workspace = handlers.workspace(token, TEXTS[visitor.language])
+        found = handlers.report(workspace, TEXTS[visitor.language])
         counts = " ".join(report_counts(found, visitor.language))
         html = report_html(found, visitor.language)
-        return counts, [html, gr.Row(visible=bool(bench.examples())), *labelling.show(token, request)]
+        return counts, [html, gr.Row(visible=bool(workspace.examples())), *labelling.show(token, request)]
 
     on_pictures = [pictures_status, pictures_alert, report, over_row, *labelling.outputs]
     untouched = [gr.skip()] * (len(on_pictures) - 2)
     left = [pictures_alert, *on_pictures[2:], *panel]
 
     def change(
-        token: Any, request: gr.Request, busy: str, work: Callable[[Visitor, Bench], str]
+        token: Any, request: gr.Request, busy: str, work: Callable[[Visitor, Workspace], str]
     ) -> Iterator[list[Any]]:
         """Say that it is being done, do it, and show the pictures; work: returns what is to be said as an alert."""
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         yield [texts[busy] if reader.done() else texts["loading"], "", *untouched]
         try:
-            said = work(visitor, course.bench(token, texts))
+            said = work(visitor, handlers.workspace(token, texts))
             counts, shown = pictures(visitor, token, request)
             yield [counts, said, *shown]
         except Exception as error:
             yield ["", explained(texts, visitor.language, error), *untouched]
 
     def on_files(token: Any, values: Any, named: bool, request: gr.Request) -> Iterator[list[Any]]:
-        def bring(visitor: Visitor, bench: Bench) -> str:
-            return course.bring(bench, uploads_of(values), named, visitor.language)
+        def bring(visitor: Visitor, workspace: Workspace) -> str:
+            return handlers.bring(workspace, uploads_of(values), named, visitor.language)
 
         ready = None  # the field is empty at once, for the next ones, and left alone when these are brought
         for step in change(token, request, "bringing", bring):
@@ -379,8 +379,8 @@ def build(
             ready = gr.skip()
 
     def on_draw(token: Any, count: Any, styles: Any, request: gr.Request) -> Iterator[list[Any]]:
-        def draw(visitor: Visitor, bench: Bench) -> str:
-            course.draw(bench, count, styles, TEXTS[visitor.language])
+        def draw(visitor: Visitor, workspace: Workspace) -> str:
+            handlers.draw(workspace, count, styles, TEXTS[visitor.language])
             return ""
 
         yield from change(token, request, "drawing", draw)
@@ -389,10 +389,10 @@ def build(
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         try:
-            course.remove(course.bench(token, texts), visitor.session)
-            bench = course.bench(token, texts)
+            handlers.remove(handlers.workspace(token, texts), visitor.session)
+            workspace = handlers.workspace(token, texts)
             told = [texts["removed"], "", *pictures(visitor, token, request)[1]]
-            return [*told, *look(visitor, bench, Seen()), "", "", "", reader_line(False, visitor)]
+            return [*told, *look(visitor, workspace, Seen()), "", "", "", reader_line(False, visitor)]
         except Exception as error:
             said = explained(texts, visitor.language, error)
             return ["", said, *untouched, *[gr.skip()] * (len(panel) + 4)]
@@ -401,68 +401,68 @@ def build(
         visitor = Visitor.of(request)
         try:
             texts = TEXTS[visitor.language]
-            return report_html(course.report(course.bench(token, texts), texts), visitor.language)
+            return report_html(handlers.report(handlers.workspace(token, texts), texts), visitor.language)
         except Exception as error:
             return explained(TEXTS[visitor.language], visitor.language, error)
 
-    def steer(token: Any, seen: Seen, request: gr.Request, work: Callable[[Bench, Texts], str | None]) -> list[Any]:
+    def steer(token: Any, seen: Seen, request: gr.Request, work: Callable[[Workspace, Texts], str | None]) -> list[Any]:
         """Do something to the training, and show how it stands: the values of train_alert (what work says), panel."""
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         try:
-            bench = course.bench(token, texts)
+            workspace = handlers.workspace(token, texts)
             try:
-                said = work(bench, texts)
+                said = work(workspace, texts)
             except BusyError as error:  # begun in another window: show it, and with it how to stop it
                 said = explained(texts, visitor.language, error)
-            return [said or "", *look(visitor, bench, seen)]
+            return [said or "", *look(visitor, workspace, seen)]
         except Exception as error:
             return [explained(texts, visitor.language, error), *[gr.skip()] * len(panel)]
 
     def pressed(work: Callable[..., str | None]) -> Callable[..., Iterator[list[Any]]]:
-        """The handler of a button that steers; work takes the bench, the texts and the fields."""
+        """The handler of a button that steers; work takes the workspace, the texts and the fields."""
 
         def on_press(token: Any, seen: Seen, request: gr.Request, *fields: Any) -> Iterator[list[Any]]:
             yield ["", *[gr.skip()] * len(panel)]  # said again, an alert must change to be announced
-            yield steer(token, seen, request, lambda bench, texts: work(bench, texts, *fields))
+            yield steer(token, seen, request, lambda workspace, texts: work(workspace, texts, *fields))
 
         return on_press
 
-    on_train = pressed(lambda bench, texts, *fields: course.start(bench, order_of(*fields), texts))
-    on_resume = pressed(lambda bench, texts: course.resume(bench))
-    on_stop = pressed(lambda bench, texts: None if workshop.stop(bench) else texts["left_queue"])
+    on_train = pressed(lambda workspace, texts, *fields: handlers.start(workspace, options_of(*fields), texts))
+    on_resume = pressed(lambda workspace, texts: handlers.resume(workspace))
+    on_stop = pressed(lambda workspace, texts: None if trainings.stop(workspace) else texts["left_queue"])
 
     def on_tick(token: Any, seen: Seen, request: gr.Request) -> list[Any]:
-        return steer(token, seen, request, lambda bench, texts: None)[1:]
+        return steer(token, seen, request, lambda workspace, texts: None)[1:]
 
     def on_load(token: Any, request: gr.Request) -> list[Any]:
         """What an earlier visit left. Where there is nothing, nothing changes: the visitor may have begun meanwhile."""
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         try:
-            bench = course.bench(token, texts)
-            if not bench.examples() and workshop.state(bench).phase == "idle":
+            workspace = handlers.workspace(token, texts)
+            if not workspace.examples() and trainings.state(workspace).phase == "idle":
                 return [gr.skip()] * len(left)
-            return ["", *pictures(visitor, token, request)[1], *look(visitor, bench, Seen())]
+            return ["", *pictures(visitor, token, request)[1], *look(visitor, workspace, Seen())]
         except Exception as error:
             return [explained(texts, visitor.language, error), *untouched, *[gr.skip()] * len(panel)]
 
-    def take(token: Any, request: gr.Request, work: Callable[[Bench, Texts], Any]) -> tuple[Any, str]:
+    def take(token: Any, request: gr.Request, work: Callable[[Workspace, Texts], Any]) -> tuple[Any, str]:
         """What it gives, or None and a sentence."""
         visitor = Visitor.of(request)
         texts = TEXTS[visitor.language]
         try:
-            return work(course.bench(token, texts), texts), ""
+            return work(handlers.workspace(token, texts), texts), ""
         except Exception as error:
             return None, explained(texts, visitor.language, error)
 
     def on_download(token: Any, request: gr.Request) -> tuple[Any, str]:
-        made, alert = take(token, request, course.checkpoint)
+        made, alert = take(token, request, handlers.checkpoint)
         return made, alert
 
     def on_use(token: Any, request: gr.Request) -> tuple[str, str, str]:
         visitor = Visitor.of(request)
-        _, alert = take(token, request, lambda bench, texts: course.use(bench, visitor.session, texts))
+        _, alert = take(token, request, lambda workspace, texts: handlers.use(workspace, visitor.session, texts))
         told = "" if alert else TEXTS[visitor.language]["used"]
         return told, alert, reader_line(readers.has_own(visitor.session), visitor)
 
@@ -476,7 +476,9 @@ def build(
     ) -> Iterator[tuple[str, str, str]]:
         texts = TEXTS[Visitor.of(request).language]
         yield texts["pushing"], "", ""  # the token leaves the page at once
-        url, alert = take(token, request, lambda bench, texts: course.push(bench, repo, secret, private, texts))
+        url, alert = take(
+            token, request, lambda workspace, texts: handlers.push(workspace, repo, secret, private, texts)
+        )
         link = f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{escape(url)}</a>' if url else ""
         yield texts["pushed"].format(link) if url else "", alert, ""
 
@@ -491,7 +493,7 @@ def build(
     listen([files.upload, draw.click], lambda: "", None, train_alert)  # what was missing has come
     listen(labelling.saved.change, lambda: ("", ""), None, [train_alert, pictures_status], trigger_mode="multiple")
     steered = [
-        listen(train.click, on_train, [token, seen, *order], [train_alert, *panel], concurrency_limit=4),
+        listen(train.click, on_train, [token, seen, *options], [train_alert, *panel], concurrency_limit=4),
         listen(resume.click, on_resume, [token, seen], [train_alert, *panel]),
         listen(stop.click, on_stop, [token, seen], [train_alert, *panel]),
     ]
@@ -506,14 +508,16 @@ def build(
     demo.load(None, token, token, js=TOKEN_JS).then(
         on_load, token, left, show_progress="hidden", api_visibility="private"
     )
-    _api(course)
+    _api(handlers)
 
 
-def order_of(minutes: float, layers: str, seed: float | None, draw_percent: float | None) -> Order:
-    """The order that the fields give. Raises ValueError where there is none such; one sentence."""
+def options_of(minutes: float, layers: str, seed: float | None, draw_percent: float | None) -> TrainingOptions:
+    """The options that the fields give. Raises ValueError where there is none such; one sentence."""
     if seed and seed < 0:
         raise ValueError(f"The number for chance is {seed:g}; give 0 or more.")
-    return Order(float(minutes), layers if layers in LAYERS else LAYERS[0], int(seed or 0), (draw_percent or 0) / 100)
+    return TrainingOptions(
+        float(minutes), layers if layers in LAYERS else LAYERS[0], int(seed or 0), (draw_percent or 0) / 100
+    )
 
 
 def _or_skip(value: Any) -> Any:
@@ -528,8 +532,8 @@ def _plot(figure: str, kinds: str | None) -> gr.LinePlot:
     )  # fmt: skip
 
 
-def _order(most_minutes: int) -> list[Any]:
-    """The fields of `order_of`."""
+def _options(most_minutes: int) -> list[Any]:
+    """The fields of `options_of`."""
     fields: list[Any] = [
         gr.Slider(0.5, most_minutes, min(MINUTES, most_minutes), step=0.5, label=I18N("minutes")),
         gr.Radio([(str(I18N(f"layers_{name}")), name) for name in LAYERS], value=LAYERS[0], label=I18N("thorough")),
@@ -542,9 +546,9 @@ def _order(most_minutes: int) -> list[Any]:
     return fields
 
 
-def _api(course: Course) -> None:
+def _api(handlers: TrainHandlers) -> None:
     """The endpoint for programs, /train: the tab's queue and rules, and nothing stays on the server."""
-    workshop = course.workshop
+    trainings = handlers.trainings
 
     def train(pictures: FileData, minutes: float = MINUTES) -> Iterator[dict[str, Any]]:
         """Fine-tune on a zip of labelled pictures.
@@ -552,24 +556,24 @@ def _api(course: Course) -> None:
         Gives how it stands every few seconds, and last before, after, reason and the checkpoint, a zip.
         """
         upload = FileData.model_validate(pictures, context={"validate_meta": True})  # or it might be no upload
-        texts, bench = TEXTS["en"], workshop.bench(secrets.token_urlsafe())
+        texts, workspace = TEXTS["en"], trainings.workspace(secrets.token_urlsafe())
         try:
-            problems = bench.bring([Upload(Path(upload.path), "pictures.zip")], True, workshop.rules.limits)
+            problems = workspace.bring([Upload(Path(upload.path), "pictures.zip")], True, trainings.rules.limits)
             if problems:
                 raise ValueError(problems[0])
-            course.start(bench, Order(float(minutes)), texts)
-            while (state := workshop.wait(bench, API_S)).active:
+            handlers.start(workspace, TrainingOptions(float(minutes)), texts)
+            while (state := trainings.wait(workspace, API_S)).active:
                 yield progress_of(state)
             if not (finished(state) and state.done):
                 raise ValueError(state.sentence or texts["interrupted_anew"])
             done = {name: state.done[name] for name in ("before", "after", "reason")}
-            yield {**done, "checkpoint": FileData(path=str(course.checkpoint(bench, texts))).model_dump()}
+            yield {**done, "checkpoint": FileData(path=str(handlers.checkpoint(workspace, texts))).model_dump()}
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from error
         finally:
-            workshop.remove(bench)
+            trainings.remove(workspace)
 
-    api(train, api_name="train", concurrency_id="train", concurrency_limit=workshop.rules.queue + 1)
+    api(train, api_name="train", concurrency_id="train", concurrency_limit=trainings.rules.queue + 1)
 
 
 def progress_of(state: State) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from crnn.decode import Alternative, Character, Reading
-from crnn.tabs import read, shelf
+from crnn.tabs import read, session_cache
 from crnn.tabs.read import EXAMPLES, examples
 from crnn.tabs.texts import LANGUAGES, TEXTS
 
@@ -135,7 +135,7 @@ def test_a_finished_read_reads_like_a_sentence(open_page: Callable[..., Page], s
 def test_the_server_forgets_as_the_page_promises(
     open_page: Callable[..., Page], serve: Serve, monkeypatch: pytest.MonkeyPatch, upload: Upload
 ) -> None:
-    monkeypatch.setattr(shelf, "SECONDS", 3)  # in place of four minutes
+    monkeypatch.setattr(session_cache, "SECONDS", 3)  # in place of four minutes
     demo = serve(ready())
     page = open_page(address=demo.local_url)
     bring(page, upload.path)

@@ -22,7 +22,7 @@ import app as page_of
 from crnn.recognizer import Recognizer
 from crnn.synth import draw
 from crnn.tabs.texts import TEXTS
-from crnn.tabs.workshop import Workshop
+from crnn.tabs.training_queue import TrainingQueue
 
 from .conftest import PATIENCE, Upload
 from .test_page import SCREENS, bring, check, finished
@@ -78,8 +78,8 @@ def serve_stand_in(
 ) -> Callable[[], str]:
     """A function that serves the page with a training that says what it is told, and waits to be stopped."""
 
-    def command(bench: Any, order: Any, resume: bool) -> list[str]:
-        return [sys.executable, "-c", SCRIPT, str(bench.run), json.dumps(RUNNING), json.dumps(DONE)]
+    def command(workspace: Any, options: Any, resume: bool) -> list[str]:
+        return [sys.executable, "-c", SCRIPT, str(workspace.run), json.dumps(RUNNING), json.dumps(DONE)]
 
     def serve_one() -> str:
         monkeypatch.setattr(page_of, "training", lambda checkpoint=None: command)
@@ -234,14 +234,14 @@ def test_a_training_by_keyboard(
 def test_what_is_brought_before_the_server_knows_the_visitor_stays(
     open_page: Callable[..., Page], serve_stand_in: Callable[[], str], archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, brought, state = threading.Event(), threading.Event(), Workshop.state
+    asked, brought, state = threading.Event(), threading.Event(), TrainingQueue.state
 
-    def late(workshop: Workshop, bench: Any) -> Any:
+    def late(trainings: TrainingQueue, workspace: Any) -> Any:
         asked.set()
         assert brought.wait(PATIENCE)
-        return state(workshop, bench)
+        return state(trainings, workspace)
 
-    monkeypatch.setattr(Workshop, "state", late)
+    monkeypatch.setattr(TrainingQueue, "state", late)
     page = open_page(address=serve_stand_in())
     assert asked.wait(PATIENCE)
     to(page, "tab_train")

@@ -22,7 +22,7 @@ from crnn.intake import Example
 from crnn.metrics import character_error_rate, exact
 from crnn.model import CRNNForCTC, ctc_loss
 from crnn.recognizer import Recognizer
-from crnn.train import Averaging, Clock, interim, of_first_process
+from crnn.train import Clock, EMACallback, interim, of_first_process
 
 EVALUATE_S, STEP_S = 10.0, 1.0  # so often the held-out pictures are read at most, and a step is told
 EVALUATIONS = 30  # at most, however long the budget
@@ -92,7 +92,7 @@ def interrupts_stop(journal: Journal) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class Watch(TrainerCallback):
+class ValidationCallback(TrainerCallback):
     """Measures on held-out pictures, keeps the latest weights as good as the best, and ends what gets worse."""
 
     FILE = "best.pt"
@@ -101,27 +101,27 @@ class Watch(TrainerCallback):
         self,
         journal: Journal,
         clock: Clock,
-        averaging: Averaging,
+        ema: EMACallback,
         model: CRNNForCTC,
         held_out: Sequence[Example],
         keep: float,
     ) -> None:
-        """Begin with the averaging's weights.
+        """Begin with the averaged weights.
 
         Args:
             journal: to tell what is measured.
             clock: of the training.
-            averaging: of the weights.
+            ema: the averaged weights of the training.
             model: a second one of the same shape, to measure with.
             held_out: pictures to measure on.
             keep: share of the first weights in those that are measured and kept, 0 to 1.
         """
-        self.journal, self.clock, self.averaging, self.held_out, self.keep = journal, clock, averaging, held_out, keep
+        self.journal, self.clock, self.ema, self.held_out, self.keep = journal, clock, ema, held_out, keep
         self.model = model.eval()
         self.reader = Recognizer(self.model)
         self.pictures = [_smaller(open_picture(example.path)) for example in held_out]
         self.reason = "time"
-        self.first = self.best = _copy(averaging.weights)
+        self.first = self.best = _copy(ema.weights)
         self.lowest: np.ndarray | None = None  # (n,) losses of the held-out pictures, where their mean was lowest
         self.best_share = 0.0
         self.told_s = self.measured_s = clock.spent_s
@@ -160,7 +160,7 @@ class Watch(TrainerCallback):
             self._measure(state.global_step, 1.0)
 
     def _measure(self, step: int, share: float) -> None:
-        weights = between(self.averaging.weights, self.first, self.keep)
+        weights = between(self.ema.weights, self.first, self.keep)
         losses = self._losses(weights)
         assert self.lowest is not None  # since the training began
         if losses.mean() < self.lowest.mean():

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedReading:
     """What it takes to decode again, to correct and to say again, without the picture's file and the network."""
 
     picture: Picture
@@ -30,7 +30,7 @@ class Kept:
     by_user: bool = False  # whether the user has corrected the reading
 
 
-class Shelf(Generic[T]):
+class SessionCache(Generic[T]):
     """Keeps one thing for each session until its time is over. Any thread may use it.
 
     gr.State would keep it for an hour after the page was closed.

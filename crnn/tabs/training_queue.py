@@ -1,4 +1,4 @@
-"""Where people train: a bench for each, one training at a time in a process of its own, the others in a queue."""
+"""Where people train: a workspace for each, one training at a time in a process of its own, the others in a queue."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from typing import Any, Literal
 
 from crnn.intake import Limits
 from crnn.recognizer import SHIPPED
-from crnn.tabs.bench import Bench
+from crnn.tabs.workspace import Workspace
 
 if sys.platform != "win32":
     import fcntl
 
 ROOT = Path(__file__).parent.parent.parent  # where `python -m crnn` is found
-NAME = re.compile("[0-9a-f]{32}")  # of a bench's folder; whatever else lies beside them is left alone
+NAME = re.compile("[0-9a-f]{32}")  # of a workspace's folder; whatever else lies beside them is left alone
 TOKEN_LENGTHS = range(20, 200)
 NICE = 19  # reading goes first
 POLL_S, CLEAN_S = 0.5, 30.0
@@ -80,14 +80,14 @@ class Rules:
 
 
 def scratch(environment: Mapping[str, str]) -> Path:
-    """Where benches lie: CRNN_TRAIN_FOLDER, or else a folder in GRADIO_TEMP_DIR or in the system's for such things."""
+    """Where workspaces lie: CRNN_TRAIN_FOLDER, or a folder in GRADIO_TEMP_DIR, or in the system's for such things."""
     chosen = environment.get("CRNN_TRAIN_FOLDER")
     above = environment.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
     return (Path(chosen) if chosen else Path(above) / "captcha-reader-training").absolute()
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingOptions:
     """How a training is wanted.
 
     Attributes:
@@ -108,7 +108,7 @@ Phase = Literal["idle", "queued", "starting", "running", "done", "failed", "inte
 
 @dataclass(frozen=True)
 class State:
-    """How the training of a bench stands.
+    """How the training of a workspace stands.
 
     Attributes:
         phase: "starting" until the first step; "interrupted": its process is gone, and it said neither why nor what it
@@ -116,7 +116,7 @@ class State:
         place: in the queue, from 1 on.
         stopping: it was asked to stop.
         resumable: an interim checkpoint is there to go on from.
-        order: how it was wanted.
+        options: how it was wanted.
         before: figures of the held-out pictures before it, exact and cer.
         steps, evaluated, done, sentence: of its events, as `crnn.finetune` writes them.
     """
@@ -125,7 +125,7 @@ class State:
     place: int = 0
     stopping: bool = False
     resumable: bool = False
-    order: Order | None = None
+    options: TrainingOptions | None = None
     before: dict[str, Any] | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
     evaluated: list[dict[str, Any]] = field(default_factory=list)
@@ -143,13 +143,13 @@ class QueueFullError(ValueError):
 
 
 class BusyError(ValueError):
-    """A training of this bench waits or runs already."""
+    """A training of this workspace waits or runs already."""
 
 
 @dataclass
 class _Job:
-    bench: Bench
-    order: Order
+    workspace: Workspace
+    options: TrainingOptions
     resume: bool = False
     stopping: bool = False
     dropped: bool = False  # all of it is to be removed, no matter what it has learnt
@@ -157,23 +157,23 @@ class _Job:
     ended: threading.Event = field(default_factory=threading.Event)
 
 
-Command = Callable[[Bench, Order, bool], Sequence[str]]
+Command = Callable[[Workspace, TrainingOptions, bool], Sequence[str]]
 
 
 def training(checkpoint: str | None = None) -> Command:
     """The command that trains from a checkpoint, a folder or Hub id; None: the shipped one."""
 
-    def command(bench: Bench, order: Order, resume: bool) -> list[str]:
+    def command(workspace: Workspace, options: TrainingOptions, resume: bool) -> list[str]:
         return [
-            sys.executable, "-m", "crnn", "train", str(bench.pictures), "--from", str(checkpoint or SHIPPED),
-            "--output", str(bench.run), "--minutes", str(order.minutes), "--layers", order.layers,
-            "--seed", str(order.seed), "--draw-share", str(order.draw_share), *(["--resume"] if resume else []),
+            sys.executable, "-m", "crnn", "train", str(workspace.pictures), "--from", str(checkpoint or SHIPPED),
+            "--output", str(workspace.run), "--minutes", str(options.minutes), "--layers", options.layers,
+            "--seed", str(options.seed), "--draw-share", str(options.draw_share), *(["--resume"] if resume else []),
         ]  # fmt: skip
 
     return command
 
 
-class Workshop:
+class TrainingQueue:
     """Benches and trainings. Any thread may use it; what matters lies on the disk and outlives the server."""
 
     def __init__(self, root: Path, rules: Rules, command: Command) -> None:
@@ -184,14 +184,14 @@ class Workshop:
         self._queue: deque[_Job] = deque(self._left_running())
         self._job: _Job | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="workshop", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="trainings", daemon=True)
         self._thread.start()
         atexit.register(self.close)
 
-    # ---------------------------------------------------------------- benches
+    # ---------------------------------------------------------------- workspaces
 
-    def bench(self, token: str) -> Bench:
-        """The bench of whoever has this secret, made where it isn't there; its time begins anew.
+    def workspace(self, token: str) -> Workspace:
+        """The workspace of whoever has this secret, made where it isn't there; its time begins anew.
 
         Raises:
             ValueError: it is no secret.
@@ -199,18 +199,18 @@ class Workshop:
         if not isinstance(token, str) or len(token) not in TOKEN_LENGTHS:
             raise ValueError("This is no visitor's token; reload the page.")
         folder = self.root / hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()[:32]
-        bench = Bench(folder)
+        workspace = Workspace(folder)
         with self._lock:  # or it could be cleaned away between
             _make_private(self.root)  # which others that clean up may have removed
             folder.mkdir(mode=0o700, exist_ok=True)
-            bench.pictures.mkdir(exist_ok=True)
+            workspace.pictures.mkdir(exist_ok=True)
             os.utime(folder)
-        return bench
+        return workspace
 
-    def remove(self, bench: Bench) -> None:
-        """Remove a bench and all that it holds; a training of it ends at once."""
+    def remove(self, workspace: Workspace) -> None:
+        """Remove a workspace and all that it holds; a training of it ends at once."""
         with self._lock:
-            job = self._find(bench)
+            job = self._find(workspace)
             if job:
                 job.dropped = True
                 if job in self._queue:
@@ -219,16 +219,16 @@ class Workshop:
                 self._lock.notify_all()
         if job:
             job.ended.wait()
-        shutil.rmtree(bench.folder, ignore_errors=True)
+        shutil.rmtree(workspace.folder, ignore_errors=True)
 
-    def draw(self, bench: Bench, count: int, styles: Sequence[str]) -> None:
+    def draw(self, workspace: Workspace, count: int, styles: Sequence[str]) -> None:
         """Add drawn pictures, other ones each time.
 
         Raises:
             ValueError: the limits are passed, or the drawing failed; one sentence.
         """
-        before = len(bench.examples())
-        with tempfile.TemporaryDirectory(prefix="new-", dir=bench.folder, ignore_cleanup_errors=True) as staging:
+        before = len(workspace.examples())
+        with tempfile.TemporaryDirectory(prefix="new-", dir=workspace.folder, ignore_cleanup_errors=True) as staging:
             command = [sys.executable, "-m", "crnn", "draw", staging, "--count", str(count), "--seed", str(before)]
             process = self._start([*command, *(["--style", *styles] if styles else [])])
             try:
@@ -238,33 +238,34 @@ class Workshop:
                 raise ValueError(f"Drawing took more than {DRAW_S:.0f} seconds; draw fewer pictures.") from None
             if failed:
                 raise ValueError(f"The {count} pictures could not be drawn; try fewer, or other kinds.")
-            bench.add(Path(staging), names=False, limits=self.rules.limits)
+            workspace.add(Path(staging), names=False, limits=self.rules.limits)
 
     # ---------------------------------------------------------------- trainings
 
-    def start(self, bench: Bench, order: Order, resume: bool = False) -> None:
+    def start(self, workspace: Workspace, options: TrainingOptions, resume: bool = False) -> None:
         """Put a training into the queue. What was learnt before is lost when it begins, unless it is resumed.
 
         Raises:
-            ValueError: the order can't be fulfilled; one sentence. BusyError: one of this bench is active.
+            ValueError: the options can't be fulfilled; one sentence. BusyError: one of this workspace is active.
             QueueFullError: too many wait.
         """
-        if not 0 < order.minutes <= self.rules.minutes:
+        if not 0 < options.minutes <= self.rules.minutes:
             raise ValueError(
-                f"The training shall take {order.minutes:g} minutes; give more than 0 and at most {self.rules.minutes}."
+                f"The training shall take {options.minutes:g} minutes; "
+                f"give more than 0 and at most {self.rules.minutes}."
             )
         with self._lock:
-            if self._find(bench):
+            if self._find(workspace):
                 raise BusyError("A training of yours is running; stop it first.")
             if len(self._queue) >= self.rules.queue:
                 raise QueueFullError(f"{len(self._queue)} trainings are waiting; try again in some minutes.")
-            self._queue.append(_Job(bench, order, resume))
+            self._queue.append(_Job(workspace, options, resume))
             self._lock.notify_all()
 
-    def stop(self, bench: Bench) -> bool:
+    def stop(self, workspace: Workspace) -> bool:
         """End a training with the best so far; or leave the queue, and return False."""
         with self._lock:
-            job = self._find(bench)
+            job = self._find(workspace)
             waits = bool(job and job in self._queue)
             if job and waits:
                 self._queue.remove(job)
@@ -274,15 +275,15 @@ class Workshop:
             self._lock.notify_all()
         return not waits
 
-    def state(self, bench: Bench) -> State:
-        """How the training of a bench stands."""
+    def state(self, workspace: Workspace) -> State:
+        """How the training of a workspace stands."""
         with self._lock:
-            job = self._find(bench)
+            job = self._find(workspace)
             place = self._queue.index(job) + 1 if job and job in self._queue else 0
         if job and place:
-            return State("queued", place, order=job.order)
-        told = _told(bench)
-        order = job.order if job else _read_order(bench)
+            return State("queued", place, options=job.options)
+        told = _told(workspace)
+        options = job.options if job else _read_options(workspace)
         phase: Phase = "idle"
         if job:
             phase = "running" if told["steps"] else "starting"
@@ -290,18 +291,18 @@ class Workshop:
             phase = "done"
         elif told["sentence"]:
             phase = "failed"
-        elif order:
+        elif options:
             phase = "interrupted"
-        resumable = phase == "interrupted" and any(bench.run.glob("checkpoint-*"))
-        return State(phase, 0, bool(job and job.stopping), resumable, order, **told)
+        resumable = phase == "interrupted" and any(workspace.run.glob("checkpoint-*"))
+        return State(phase, 0, bool(job and job.stopping), resumable, options, **told)
 
-    def wait(self, bench: Bench, seconds: float) -> State:
-        """The state of a bench once nothing of it is active, or after so long."""
+    def wait(self, workspace: Workspace, seconds: float) -> State:
+        """The state of a workspace once nothing of it is active, or after so long."""
         with self._lock:
-            job = self._find(bench)
+            job = self._find(workspace)
         if job:
             job.ended.wait(seconds)
-        return self.state(bench)
+        return self.state(workspace)
 
     def close(self) -> None:
         """End the running training, which may keep the best so far, and take no other."""
@@ -314,21 +315,25 @@ class Workshop:
 
     # ---------------------------------------------------------------- inside
 
-    def _find(self, bench: Bench) -> _Job | None:
+    def _find(self, workspace: Workspace) -> _Job | None:
         jobs = [*self._queue, *([self._job] if self._job else [])]
-        return next((job for job in jobs if job.bench == bench), None)
+        return next((job for job in jobs if job.workspace == workspace), None)
 
     def _left_running(self) -> list[_Job]:
         """The trainings that an earlier server left running."""
-        benches = [Bench(folder) for folder in self._folders()]
-        return [_Job(bench, _read_order(bench) or Order(), adopted=True) for bench in benches if _is_held(bench)]
+        workspaces = [Workspace(folder) for folder in self._folders()]
+        return [
+            _Job(workspace, _read_options(workspace) or TrainingOptions(), adopted=True)
+            for workspace in workspaces
+            if _is_held(workspace)
+        ]
 
     def _folders(self) -> list[Path]:
         found = [one for one in self.root.iterdir() if NAME.fullmatch(one.name)] if self.root.is_dir() else []
         return [one for one in found if one.is_dir() and not one.is_symlink()]
 
     def _work(self) -> None:
-        """Take one job after the other, and clean up now and then; the workshop's own thread."""
+        """Take one job after the other, and clean up now and then; the queue's own thread."""
         cleaned = 0.0
         while True:
             with self._lock:
@@ -344,7 +349,7 @@ class Workshop:
                 except Exception:  # the next one may fare better; this one counts as interrupted
                     log.exception("A training could not be run.")
                 with suppress(OSError):
-                    os.utime(job.bench.folder)
+                    os.utime(job.workspace.folder)
                 with self._lock:
                     self._job = None
                 job.ended.set()
@@ -357,42 +362,42 @@ class Workshop:
 
     def _run(self, job: _Job) -> None:
         """Run a training until it ends, by itself or not."""
-        bench, hard_limit_s = job.bench, 2 * 60 * job.order.minutes + SLACK_S
+        workspace, hard_limit_s = job.workspace, 2 * 60 * job.options.minutes + SLACK_S
         begun = time.monotonic()
         process = None if job.adopted else self._begin(job)
         asked_to_end = 0.0
         cleaned = begun
-        while process.poll() is None if process else _is_held(bench):
+        while process.poll() is None if process else _is_held(workspace):
             now = time.monotonic()
             with self._lock:
                 self._lock.wait(POLL_S)
                 stopping, dropped, closed = job.stopping, job.dropped, self._closed
-            if stopping and bench.run.is_dir():
-                (bench.run / "stop").touch()  # again and again: a training forgets it when it begins
+            if stopping and workspace.run.is_dir():
+                (workspace.run / "stop").touch()  # again and again: a training forgets it when it begins
             if closed and job.adopted:  # the server that began it may still be there
                 return
             if closed and not asked_to_end:
                 asked_to_end = now
-                _signal(bench, signal.SIGTERM)
+                _signal(workspace, signal.SIGTERM)
             if dropped or now - begun > hard_limit_s or (asked_to_end and now - asked_to_end > GOODBYE_S):
-                _signal(bench, KILL)
+                _signal(workspace, KILL)
             if now - cleaned > CLEAN_S:
                 cleaned = now
                 self._clean()
-        (bench.run / "stop").unlink(missing_ok=True)
+        (workspace.run / "stop").unlink(missing_ok=True)
 
     def _begin(self, job: _Job) -> subprocess.Popen[bytes]:
-        bench = job.bench
-        resume = job.resume and any(bench.run.glob("checkpoint-*"))
+        workspace = job.workspace
+        resume = job.resume and any(workspace.run.glob("checkpoint-*"))
         if not resume:
-            shutil.rmtree(bench.run, ignore_errors=True)
-        bench.run.mkdir(exist_ok=True)
-        (bench.run / "stop").unlink(missing_ok=True)
-        _order_file(bench).write_text(json.dumps(asdict(job.order)), encoding="utf-8")
-        with bench.log.open("ab" if resume else "wb") as output:
+            shutil.rmtree(workspace.run, ignore_errors=True)
+        workspace.run.mkdir(exist_ok=True)
+        (workspace.run / "stop").unlink(missing_ok=True)
+        _options_file(workspace).write_text(json.dumps(asdict(job.options)), encoding="utf-8")
+        with workspace.log.open("ab" if resume else "wb") as output:
             _hold(output.fileno())  # the process inherits it; it is free again when the process is gone
-            process = self._start(self.command(bench, job.order, resume), output.fileno())
-        _process_file(bench).write_text(str(process.pid), encoding="utf-8")
+            process = self._start(self.command(workspace, job.options, resume), output.fileno())
+        _process_file(workspace).write_text(str(process.pid), encoding="utf-8")
         return process
 
     def _start(self, command: Sequence[str], output: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
@@ -409,11 +414,11 @@ class Workshop:
         )
 
     def _clean(self) -> None:
-        """Remove the benches that nobody used for so long."""
+        """Remove the workspaces that nobody used for so long."""
         for folder in self._folders():
-            bench = Bench(folder)
+            workspace = Workspace(folder)
             with self._lock:
-                if self._find(bench) is None and not _is_held(bench):
+                if self._find(workspace) is None and not _is_held(workspace):
                     with suppress(FileNotFoundError):
                         if time.time() - folder.stat().st_mtime > 60 * self.rules.keep_minutes:
                             shutil.rmtree(folder, ignore_errors=True)
@@ -432,25 +437,25 @@ def _make_private(root: Path) -> None:
         ) from None
 
 
-def _order_file(bench: Bench) -> Path:
-    return bench.folder / "order.json"
+def _options_file(workspace: Workspace) -> Path:
+    return workspace.folder / "options.json"
 
 
-def _process_file(bench: Bench) -> Path:
-    return bench.folder / "process"
+def _process_file(workspace: Workspace) -> Path:
+    return workspace.folder / "process"
 
 
-def _read_order(bench: Bench) -> Order | None:
+def _read_options(workspace: Workspace) -> TrainingOptions | None:
     try:
-        return Order(**json.loads(_order_file(bench).read_text(encoding="utf-8")))
+        return TrainingOptions(**json.loads(_options_file(workspace).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _told(bench: Bench) -> dict[str, Any]:
+def _told(workspace: Workspace) -> dict[str, Any]:
     """The events of a training, sorted out; without those after the checkpoint from which it was resumed."""
     try:
-        lines = (bench.run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (workspace.run / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     before, done, sentence = None, None, ""
@@ -489,11 +494,11 @@ def _hold(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _is_held(bench: Bench) -> bool:
+def _is_held(workspace: Workspace) -> bool:
     if sys.platform == "win32":
         return False
     try:
-        file = bench.log.open("rb")
+        file = workspace.log.open("rb")
     except FileNotFoundError:  # removed a moment ago
         return False
     with file:
@@ -507,10 +512,10 @@ def _is_held(bench: Bench) -> bool:
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
-def _signal(bench: Bench, number: int) -> None:
-    """Send a signal to the process that holds a bench, and to those that it started."""
+def _signal(workspace: Workspace, number: int) -> None:
+    """Send a signal to the process that holds a workspace, and to those that it started."""
     with suppress(OSError, ValueError):
-        process = int(_process_file(bench).read_text(encoding="utf-8"))
+        process = int(_process_file(workspace).read_text(encoding="utf-8"))
         if sys.platform == "win32":
             os.kill(process, number)
         else:

@@ -40,7 +40,7 @@ class Upload(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What the pictures of a bench are good for."""
+    """What the pictures of a workspace are good for."""
 
     usable: Sequence[Example] = ()
     problems: Sequence[Problem] = ()
@@ -49,7 +49,7 @@ class Report(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workspace:
     """A folder of its own for each visitor; nothing is written outside it.
 
     All pictures lie side by side in `pictures`, with their labels in its metadata.csv, however they came.
@@ -128,7 +128,7 @@ class Bench:
 
     @contextmanager
     def _staging(self) -> Iterator[Path]:
-        """A folder within the bench that is gone when it is left."""
+        """A folder within the workspace that is gone when it is left."""
         with TemporaryDirectory(prefix="new-", dir=self.folder, ignore_cleanup_errors=True) as staging:
             yield Path(staging)
 

@@ -57,7 +57,7 @@ def cleaned(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
 
 
-class Pile:
+class LabelQueue:
     """What a folder still has to label. Any thread may use it.
 
     Pictures are read a few at a time: `read_some`, which others may call again and again in the background.
