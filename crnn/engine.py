@@ -1,8 +1,8 @@
 """The network of :mod:`crnn.model` on a CPU: the same weights, run by OpenVINO, without torch.
 
 OpenVINO computes in bfloat16 where the CPU multiplies it faster, else in float32, and multiplies 8-bit integers in the
-last three of the four stages. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W px, D channels,
-h x w cells, T frames (T = w), C classes.
+stages, seven eighths of all multiplications. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W
+px, D channels, h x w cells, T frames (T = w), C classes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ Weights = Mapping[str, Array]  # as named in model.safetensors
 
 FLOAT32, BFLOAT16 = "f32", "bf16"  # as OpenVINO names them
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
-EIGHT_BITS = (1, 2, 3)  # stages that hold seven tenths of all multiplications, and whose rounding does least
-EXACT: tuple[str, Sequence[int]] = FLOAT32, ()
+EXACT = FLOAT32, False
 AHEAD = 8  # calls that wait for a core or are computed, for each core
 TOGETHER = 4  # pictures of one width in one call in float32, since the LSTM's weights are too large for a core's cache
 SPREAD = 6  # standard deviations above its mean that a channel is expected to reach
@@ -90,8 +89,8 @@ class Engine:
     def _exact(self) -> ov.CompiledModel:
         return self._compile(*EXACT) if self.rounds else self._quick
 
-    def _compile(self, numbers: str, eight_bits: Sequence[int]) -> ov.CompiledModel:
-        """The network in numbers of this precision, and in 8 bits in these stages, once for each core."""
+    def _compile(self, numbers: str, eight_bits: bool) -> ov.CompiledModel:
+        """The network in numbers of this precision, or also in 8 bits, once for each core."""
         model = network(self.config, self._weights, eight_bits)
         options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
         # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
@@ -146,24 +145,24 @@ def _seen(request: ov.InferRequest) -> list[tuple[Array, Array]]:
     return list(zip(log_probs, attention, strict=True))
 
 
-def precision(core: ov.Core) -> tuple[str, Sequence[int]]:
-    """The quickest one that is precise enough: what to compute in, and the stages that multiply 8-bit integers.
+def precision(core: ov.Core) -> tuple[str, bool]:
+    """The quickest one that is precise enough: what to compute in, and whether the stages multiply 8-bit integers.
 
     Integers were measured on x86 alone: a look takes a quarter less beside float32, and with stages 2 and 3 in integers
     a fifth less beside bfloat16.
     """
     quick = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     on_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return BFLOAT16 if "BF16" in quick else FLOAT32, EIGHT_BITS if on_x86 else ()
+    return BFLOAT16 if "BF16" in quick else FLOAT32, on_x86
 
 
-def network(config: Config, weights: Weights, eight_bits: Sequence[int] = ()) -> ov.Model:
+def network(config: Config, weights: Weights, eight_bits: bool = False) -> ov.Model:
     """The network, (N, 3, H, W) -> log-probabilities (N, T, C) and attention (N, T, h, T); norms are folded.
 
     Args:
         config: its shape.
         weights: what it has learnt.
-        eight_bits: the backbone's stages that multiply 8-bit integers.
+        eight_bits: whether the backbone's stages multiply 8-bit integers.
 
     Raises:
         KeyError, RuntimeError: the weights are another network's.
@@ -178,16 +177,16 @@ def network(config: Config, weights: Weights, eight_bits: Sequence[int] = ()) ->
     return ov.Model([ops.log_softmax(logits, -1), attention], [pixel_values], "crnn")
 
 
-def _backbone(x: Any, config: Config, weights: Weights, eight_bits: Sequence[int]) -> Any:
+def _backbone(x: Any, config: Config, weights: Weights, eight_bits: bool) -> Any:
     """Stem and residual stages, (N, 3, H, W) -> (N, D, h, w)."""
     x = ops.relu(_convolution(x, weights, "backbone.stem", "backbone.norm", (2, 2)))
     number, norms = 0, ["backbone.norm"]  # those whose sum x is, before the relu
-    for stage, (count, first) in enumerate(zip(config.blocks, STRIDES, strict=True)):
+    for count, first in zip(config.blocks, STRIDES, strict=True):
         for stride in [first] + [(1, 1)] * (count - 1):
             block = f"backbone.blocks.{number}"
             inner, outer = f"{block}.norm1", [f"{block}.norm2"]
             most = within = None
-            if stage in eight_bits:
+            if eight_bits:
                 most, within = _most(weights, norms), _most(weights, [inner])
             y = ops.relu(_convolution(x, weights, f"{block}.conv1", inner, stride, most))
             y = _convolution(y, weights, f"{block}.conv2", outer[0], (1, 1), within)

@@ -6,7 +6,7 @@ h x w cells of the feature map (h = H // 8, w = W // 4), T frames (T = w), C cla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from crnn.config import CRNNConfig
 
 Array = npt.NDArray[np.float32]
 
+TINY = 1e-12  # a kernel of zeros has steps, too
 IGNORED = -100  # frames without a known class, as in torch.nn.functional.cross_entropy
 
 
@@ -279,6 +280,24 @@ def load(folder: Path) -> CRNNForCTC:
     if info["missing_keys"]:  # they were made up at random
         raise RuntimeError(f"{folder} lacks {len(info['missing_keys'])} of the model's tensors.")
     return model.eval()
+
+
+def in_8_bits(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a model, the kernels of its residual stages rounded as :mod:`crnn.engine` rounds them on many CPUs.
+
+    What is measured and kept with such weights is what is read there: only activations are left to be rounded. A
+    second rounding changes nothing.
+    """
+    return {
+        name: kernel_in_8_bits(value) if name.startswith("backbone.blocks.") and value.ndim == 4 else value.clone()
+        for name, value in weights.items()
+    }
+
+
+def kernel_in_8_bits(kernel: Tensor) -> Tensor:
+    """A kernel (outputs, inputs, h, w), each output channel rounded to 255 steps around 0, up to its largest value."""
+    step = kernel.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=TINY) / 127
+    return (kernel / step).round() * step
 
 
 def valid_columns(widths: Tensor, columns: int, column_px: int) -> Tensor:

@@ -23,7 +23,7 @@ from crnn.decode import collapse
 from crnn.evaluate import fit_calibration
 from crnn.fonts import find_fonts
 from crnn.hub import loading
-from crnn.model import CRNNForCTC, load
+from crnn.model import CRNNForCTC, in_8_bits, load
 from crnn.recognizer import Recognizer
 
 BATCH_SIZE = 64
@@ -194,7 +194,7 @@ class CTCTrainer(Trainer):
         """Evaluate the averaged weights as they would be kept; the training goes on with its own."""
         model: Any = self.model
         current = {name: value.clone() for name, value in model.state_dict().items()}
-        model.load_state_dict(self.ema.weights)
+        model.load_state_dict(in_8_bits(self.ema.weights))
         try:
             return super().evaluate(*args, **kwargs)
         finally:
@@ -270,7 +270,7 @@ def train(
     trainer.remove_callback(PrinterCallback)  # ReportCallback says it in words
     trainer.train(resume_from_checkpoint=last)
     figures = trainer.evaluate()
-    model.load_state_dict(ema.weights)
+    model.load_state_dict(in_8_bits(ema.weights))
     model.config.calibration = fit_calibration(Recognizer(model), CALIBRATION_PICTURES, EVALUATION_SEED)
     save(model, output)
     history = {

@@ -20,7 +20,7 @@ from crnn.decode import Reading
 from crnn.image import MIN_SIDE_PX, Picture, open_picture, prepare
 from crnn.intake import Example
 from crnn.metrics import character_error_rate, exact
-from crnn.model import CRNNForCTC, ctc_loss
+from crnn.model import CRNNForCTC, ctc_loss, in_8_bits
 from crnn.recognizer import Recognizer
 from crnn.train import Clock, EMACallback, interim, of_first_process
 
@@ -160,7 +160,7 @@ class ValidationCallback(TrainerCallback):
             self._measure(state.global_step, 1.0)
 
     def _measure(self, step: int, share: float) -> None:
-        weights = between(self.ema.weights, self.first, self.keep)
+        weights = in_8_bits(between(self.ema.weights, self.first, self.keep))
         losses = self._losses(weights)
         assert self.lowest is not None  # since the training began
         if losses.mean() < self.lowest.mean():

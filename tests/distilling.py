@@ -3,7 +3,7 @@
 It begins with those channels of the teacher that weigh most (Li et al., 2017, Pruning Filters for Efficient ConvNets,
 section 3.1), or with --from at a smaller reader, and learns from drawn pictures: what they say, as in any training, and
 which probabilities the teacher gives each frame, and where it looks (Hinton et al., 2015, Distilling the Knowledge in a
-Neural Network, section 2).
+Neural Network, section 2). It learns with its kernels rounded as they will be kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -22,7 +23,7 @@ from crnn.config import CRNNConfig
 from crnn.data import DrawnBatches
 from crnn.evaluate import fit_calibration
 from crnn.fonts import find_fonts
-from crnn.model import CRNNForCTC, CRNNOutput, load
+from crnn.model import CRNNForCTC, CRNNOutput, in_8_bits, load
 from crnn.recognizer import Recognizer
 from crnn.train import (
     BATCH_SIZE,
@@ -58,7 +59,7 @@ def main() -> None:
 
 
 def teach(teacher: CRNNForCTC, student: CRNNForCTC, minutes: float, seed: int) -> None:
-    """Train the student, and leave it with its averaged weights."""
+    """Train the student, and leave it with its averaged weights, its kernels in 8 bits."""
     config, done, told, start = student.config, 0, 0.0, 0.0
     fonts = find_fonts(MOST_FONTS)
     drawn = DrawnBatches(Charset(config.charset), config.height, config.stride, BATCH_SIZE, seed, 0, False, fonts)
@@ -75,7 +76,8 @@ def teach(teacher: CRNNForCTC, student: CRNNForCTC, minutes: float, seed: int) -
             group["lr"] = LOWER_RATE * rate(share)
         with torch.no_grad():
             told_by = teacher(batch["pixel_values"])
-        output = student(**batch)
+        weights = in_8_bits_straight_through(dict(student.named_parameters()))
+        output = functional_call(student, weights, (), batch)
         loss = output.loss + distance(output, told_by, (batch["labels"] > 0).sum(dim=1))
         optimizer.zero_grad()
         loss.backward()
@@ -86,7 +88,16 @@ def teach(teacher: CRNNForCTC, student: CRNNForCTC, minutes: float, seed: int) -
         if time.monotonic() - told > 60:
             told = time.monotonic()
             print(f"{share:.0%}, {done:,} pictures: loss {loss.item():.3f}", flush=True)
-    student.load_state_dict(ema.weights)
+    student.load_state_dict(in_8_bits(ema.weights))
+
+
+def in_8_bits_straight_through(weights: Weights) -> Weights:
+    """Weights in 8 bits, whose gradients are the others', as if nothing was rounded (the straight-through estimator).
+
+    Bengio et al., 2013, Estimating or Propagating Gradients Through Stochastic Neurons, section 4.
+    """
+    rounded = in_8_bits(weights)
+    return {name: value + (rounded[name] - value).detach() for name, value in weights.items()}
 
 
 def distance(output: CRNNOutput, told_by: CRNNOutput, lengths: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from distilling import distance, pruned
+from distilling import distance, in_8_bits_straight_through, pruned
 
 from crnn.config import CRNNConfig
-from crnn.model import CRNNForCTC
+from crnn.model import CRNNForCTC, in_8_bits
 
 
 def test_of_a_network_with_none_left_out_all_stays(tiny_model: CRNNForCTC) -> None:
@@ -36,3 +36,14 @@ def test_a_student_like_its_teacher_is_nearest_to_it(tiny_model: CRNNForCTC) -> 
     other = CRNNForCTC(tiny_model.config).eval()(pictures)
     lengths = torch.tensor([2, 3])
     assert distance(told_by, told_by, lengths) < distance(other, told_by, lengths)
+
+
+def test_rounded_weights_learn_as_if_they_were_not(tiny_model: CRNNForCTC) -> None:
+    weights = dict(tiny_model.named_parameters())
+    rounded = in_8_bits_straight_through(weights)
+    for name, value in in_8_bits(weights).items():
+        assert torch.allclose(rounded[name], value, atol=1e-7), name
+    name = "backbone.blocks.0.conv1.weight"
+    (rounded[name] * 3).sum().backward()
+    gradient = weights[name].grad
+    assert gradient is not None and torch.equal(gradient, torch.full_like(gradient, 3.0))

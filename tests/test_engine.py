@@ -121,3 +121,12 @@ def test_reading_on_a_cpu_imports_no_torch_and_reports_to_nobody(
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[1] == "[]"
+
+
+def test_the_shipped_kernels_lie_on_the_steps_in_which_they_are_multiplied() -> None:
+    weights = Engine.from_folder(SHIPPED)._weights
+    kernels = [name for name in weights if name.startswith("backbone.blocks.") and weights[name].ndim == 4]
+    assert kernels
+    for name in kernels:
+        steps = 127 * weights[name] / np.abs(weights[name]).max(axis=(1, 2, 3), keepdims=True)
+        assert np.allclose(steps, steps.round(), atol=1e-3), name

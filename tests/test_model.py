@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from crnn.config import CRNNConfig
-from crnn.model import IGNORED, CRNNForCTC, ctc_loss
+from crnn.model import IGNORED, CRNNForCTC, ctc_loss, in_8_bits
 
 
 def pictures(count: int, width: int, seed: int = 0) -> torch.Tensor:
@@ -115,3 +115,19 @@ def test_the_shipped_size_stays_within_its_budget() -> None:
         model.eval()(pictures(1, 128))  # a picture of 160 x 60 px
     assert 50e6 < counted <= 250e6
     assert sum(parameter.numel() for parameter in model.parameters()) * 4 < 10e6  # bytes in float32
+
+
+def test_kernels_in_8_bits_are_of_255_steps_and_stay_so(tiny_model: CRNNForCTC) -> None:
+    weights = tiny_model.state_dict()
+    rounded = in_8_bits(weights)
+    kernels = [name for name in weights if name.startswith("backbone.blocks.") and weights[name].ndim == 4]
+    assert len(kernels) == 2 * 4 + 3  # two in each stage, and one in each shortcut
+    for name, value in rounded.items():
+        if name not in kernels:
+            assert torch.equal(value, weights[name]), name
+            continue
+        largest = weights[name].abs().amax(dim=(1, 2, 3), keepdim=True)
+        steps = value / largest * 127
+        assert torch.allclose(steps, steps.round(), atol=1e-3) and not torch.equal(value, weights[name]), name
+        assert ((value - weights[name]).abs() <= largest / 254 * 1.001).all(), name
+        assert torch.allclose(in_8_bits(rounded)[name], value, atol=1e-7), name
