@@ -148,8 +148,8 @@ def _seen(request: ov.InferRequest) -> list[tuple[Array, Array]]:
 def precision(core: ov.Core) -> tuple[str, bool]:
     """The quickest one that is precise enough: what to compute in, and whether the stages multiply 8-bit integers.
 
-    Integers were measured on x86 alone: a look takes a quarter less beside float32, and with stages 2 and 3 in integers
-    a fifth less beside bfloat16.
+    Integers were measured on x86 alone: a look takes a third less beside float32, and with stages 2 and 3 in integers a
+    fifth less beside bfloat16.
     """
     quick = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     on_x86 = platform.machine().lower() in ("x86_64", "amd64")
