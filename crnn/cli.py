@@ -71,8 +71,10 @@ def read(arguments: argparse.Namespace) -> int:
         top=arguments.top,
     )
     read = []
+    if arguments.csv:
+        _print_row("file_name", "text", "confidence", "error")
     for name, reading in zip(arguments.pictures, readings, strict=True):
-        _print_reading(name, reading, arguments.json)
+        _print_reading(name, reading, arguments.json, arguments.csv)
         if isinstance(reading, Reading):
             read.append(reading)
     if arguments.speak and read:
@@ -87,15 +89,24 @@ def _stdin() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def _print_reading(name: str, reading: Reading | ValueError, as_json: bool) -> None:
-    """Print one picture's line: to stdout, and without --json an error to stderr."""
+def _print_reading(name: str, reading: Reading | ValueError, as_json: bool, as_csv: bool) -> None:
+    """Print one picture's line: to stdout, and without --json and --csv an error to stderr."""
     if as_json:
         found = {"error": str(reading)} if isinstance(reading, ValueError) else reading.as_dict()
         print(json.dumps({"picture": name} | found), flush=True)
+    elif as_csv and isinstance(reading, ValueError):
+        _print_row(name, "", "", str(reading))
+    elif as_csv:
+        _print_row(name, reading.text, f"{reading.confidence:.4f}", "")
     elif isinstance(reading, ValueError):
         print(f"{name}: {reading}", file=sys.stderr)
     else:
         print(f"{name}: {reading.text or '(nothing)'} ({reading.confidence:.0%})", flush=True)
+
+
+def _print_row(*cells: str) -> None:
+    csv.writer(sys.stdout, lineterminator="\n").writerow(cells)
+    sys.stdout.flush()
 
 
 def speak(arguments: argparse.Namespace) -> int:
@@ -294,7 +305,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _read_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a picture file; - for standard input")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a picture")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object a picture")
+    form.add_argument("--csv", action="store_true", help="print a table: file_name, text, confidence, error")
     _checkpoint_argument(parser)
     parser.add_argument(
         "--charset", help=f"consider only these: {', '.join(NAMED)}, or the characters themselves", metavar="CHARS"

@@ -25,6 +25,7 @@ from crnn.cli import main
 from crnn.decode import Reading
 from crnn.finetune import FineTuning
 from crnn.image import PictureError
+from crnn.recognizer import Recognizer
 
 Output = pytest.CaptureFixture[str]
 
@@ -88,6 +89,21 @@ def test_read_takes_a_picture_from_standard_input(
     assert piped.pop("picture") == "-"
     named.pop("picture")
     assert piped["text"] == named["text"]
+
+
+def test_read_prints_a_table(tiny_checkpoint: Path, pictures: list[str], tmp_path: Path, capsys: Output) -> None:
+    comma = tmp_path / "one, two.png"
+    shutil.copy(pictures[0], comma)
+    assert main(["read", str(comma), pictures[1], "--csv", "--checkpoint", str(tiny_checkpoint)]) == 1
+    output = capsys.readouterr()
+    good, bad = csv.DictReader(io.StringIO(output.out))
+    assert list(good) == ["file_name", "text", "confidence", "error"] and not output.err
+    reading = Recognizer.from_pretrained(tiny_checkpoint).read(comma)
+    assert (good["file_name"], good["text"], good["error"]) == (str(comma), reading.text, "")
+    assert float(good["confidence"]) == pytest.approx(reading.confidence, abs=1e-4)
+    assert (bad["text"], bad["confidence"]) == ("", "") and bad["error"].startswith("The file is not a picture")
+    with pytest.raises(SystemExit):
+        main(["read", str(comma), "--csv", "--json"])
 
 
 def test_read_says_that_nothing_was_read(monkeypatch: pytest.MonkeyPatch, pictures: list[str], capsys: Output) -> None:
