@@ -94,12 +94,13 @@ def _print_reading(name: str, reading: Reading | ValueError, as_json: bool, as_c
     if as_json:
         found = {"error": str(reading)} if isinstance(reading, ValueError) else reading.as_dict()
         print(json.dumps({"picture": name} | found), flush=True)
-    elif as_csv and isinstance(reading, ValueError):
-        _print_row(name, "", "", str(reading))
+    elif isinstance(reading, ValueError):
+        if as_csv:
+            _print_row(name, "", "", str(reading))
+        else:
+            print(f"{name}: {reading}", file=sys.stderr)
     elif as_csv:
         _print_row(name, reading.text, f"{reading.confidence:.4f}", "")
-    elif isinstance(reading, ValueError):
-        print(f"{name}: {reading}", file=sys.stderr)
     else:
         print(f"{name}: {reading.text or '(nothing)'} ({reading.confidence:.0%})", flush=True)
 
