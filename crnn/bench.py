@@ -193,12 +193,12 @@ def reader_of(who: str) -> Reader:
     from crnn.recognizer import Recognizer
 
     reader = Recognizer.from_pretrained()
-    wishes: dict[str, dict[str, Any]] = {
+    options: dict[str, dict[str, Any]] = {
         "crnn greedy": {"top": 0},
         "crnn": {},
         "crnn constrained": {"charset": "alphanumeric", "length": (3, 9)},
     }
-    return lambda data: reader.read(data, **wishes[who])
+    return lambda data: reader.read(data, **options[who])
 
 
 def _latency(who: str, pictures: int, width_px: int, styles: Sequence[str] | None) -> float:

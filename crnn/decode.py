@@ -518,7 +518,7 @@ def _text_scores(pictures: Sequence[Sequence[Floats]], texts: Sequence[Sequence[
     logs[:, BLANK] = 0.0
     for number, view in enumerate(views):
         logs[: len(view), :NOTHING, number] = view
-    ends = np.concatenate([logs[:half], logs[: half - 1 : -1]], axis=2)
+    ends = np.concatenate([logs[:half], logs[::-1][:half]], axis=2)
     forwards = _lattice(texts)
     states = np.concatenate([forwards, forwards[::-1]], axis=1)  # (S, 2 * P, N)
     of_class, of_picture = states % logs.shape[1] * states.shape[1], np.arange(states.shape[1])[:, None]

@@ -283,21 +283,23 @@ def load(folder: Path) -> CRNNForCTC:
 
 
 def in_8_bits(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a model, the kernels of its residual stages rounded as :mod:`crnn.engine` rounds them on many CPUs.
+    """A copy of a model's weights, its stages' kernels rounded as :mod:`crnn.engine` rounds them on many CPUs.
 
     What is measured and kept with such weights is what is read there: only activations are left to be rounded. A
     second rounding changes nothing.
+
+    Args:
+        weights: under the model's own names. Each output channel of a kernel (outputs, inputs, h, w) is rounded to 255
+            steps around 0, up to its largest value; all others are copied.
     """
-    return {
-        name: kernel_in_8_bits(value) if name.startswith("backbone.blocks.") and value.ndim == 4 else value.clone()
-        for name, value in weights.items()
-    }
-
-
-def kernel_in_8_bits(kernel: Tensor) -> Tensor:
-    """A kernel (outputs, inputs, h, w), each output channel rounded to 255 steps around 0, up to its largest value."""
-    step = kernel.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=TINY) / 127
-    return (kernel / step).round() * step
+    rounded = {}
+    for name, value in weights.items():
+        if name.startswith("backbone.blocks.") and value.ndim == 4:
+            step = value.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=TINY) / 127
+            rounded[name] = (value / step).round() * step
+        else:
+            rounded[name] = value.clone()
+    return rounded
 
 
 def valid_columns(widths: Tensor, columns: int, column_px: int) -> Tensor:

@@ -174,7 +174,7 @@ def training(checkpoint: str | None = None) -> Command:
 
 
 class TrainingQueue:
-    """Benches and trainings. Any thread may use it; what matters lies on the disk and outlives the server."""
+    """Workspaces and trainings. Any thread may use it; what matters lies on the disk and outlives the server."""
 
     def __init__(self, root: Path, rules: Rules, command: Command) -> None:
         """root: made where it isn't there. Raises ValueError where it can't be used; one sentence."""
