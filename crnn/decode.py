@@ -32,7 +32,7 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in the picture's px
 Beams = dict[tuple[int, ...], list[float]]  # prefix: log P of its paths: of all, those that end in a blank, the others
 
 UNLIKELY = math.log(1e-4)  # a class further than this below the best of its frames is not considered
-LEADERS = 3  # beam that finds the most probable text and the next one, and what other views add
+LEADERS = 3  # beam that finds what other views add
 SMALLEST = 1e-290  # a sum of products of doubles below this may have lost digits
 NOTHING = -1  # the class, after all others, of which no frame has anything: paths start from there
 TOGETHER = 32  # pictures in one CTC forward pass: more would be no quicker, and take memory
@@ -92,7 +92,7 @@ class Reading:
 
 
 def greedy(log_probs: ArrayLike, charset: Charset, others: Sequence[ArrayLike] = ()) -> Reading:
-    """The text of the best path: the best class of each frame, repeats joined, blanks dropped. `alternatives` is empty.
+    """The text of the best path: the best class of each frame, repeats joined, blanks dropped.
 
     Glyphs whose two cases look alike give frames that flip between them, and a plain best path reads one glyph as "cC".
     So the path is taken with both cases of a letter as one class, and each character then gets the case with the larger
@@ -100,17 +100,19 @@ def greedy(log_probs: ArrayLike, charset: Charset, others: Sequence[ArrayLike] =
     because a glyph of unsure case divides its probability between two texts.
 
     With `others`, each (T', C), of other views of the picture, each gives its text, and the most probable of these is
-    read. ValueError if the log-probabilities are of another shape, or have a frame without a finite one.
+    read; the rest are the `alternatives`. ValueError if the log-probabilities are of another shape, or have a frame
+    without a finite one.
     """
     views = [_checked(view, charset) for view in (log_probs, *others)]
     ways = [_best_way(view, charset) for view in views]
-    ids, spans = ways[0]
+    ids: Sequence[int]
+    (ids, spans), rest = ways[0], list[Alternative]()
     if others:
         texts = list(dict.fromkeys(tuple(text) for text, _ in ways))
-        ids = list(texts[int(_mean_scores(views, texts).argmax())])
-        spans = alignment(views[0], ids)
+        (_, ids), *unread = sorted(zip(_mean_scores(views, texts).tolist(), texts, strict=True), reverse=True)
+        rest, spans = _alternatives(unread, charset), alignment(views[0], ids)
     score, characters = _characters(views, charset, ids, spans)
-    return Reading(charset.decode(ids), _probability(score), characters)
+    return Reading(charset.decode(ids), _probability(score), characters, tuple(rest))
 
 
 def beam_search(
@@ -150,8 +152,8 @@ def beam_search(
     found += [_texts_within(scores, min(LEADERS, beam), length, 0) for scores in views[1:]]  # most are found already
     texts = list(dict.fromkeys(chain.from_iterable(found)))
     exact = _mean_scores(views, texts, within).tolist()
-    ranked = sorted((pair for pair in zip(exact, texts, strict=True) if pair[0] > -math.inf), reverse=True)
-    read, *rest = (Alternative(charset.decode(ids), _probability(score)) for score, ids in ranked[: top + 1])
+    ranked = sorted(zip(exact, texts, strict=True), reverse=True)
+    read, *rest = _alternatives(ranked[: top + 1], charset)
     ids = ranked[0][1]
     _, characters = _characters(views, charset, ids, alignment(views[0], ids), within)
     return Reading(read.text, read.confidence, characters, tuple(rest))
@@ -236,17 +238,6 @@ def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
     return likeliest.tolist()
 
 
-def lead(log_probs: ArrayLike, *others: ArrayLike) -> float:
-    """How far the most probable text is ahead of the next one, as the difference of their log-probabilities.
-
-    Of those that a narrow beam finds in the views; inf where that is one text.
-    """
-    views = _doubles(log_probs, *others)
-    texts = list(dict.fromkeys(chain.from_iterable(_prefixes(view, LEADERS, None) for view in views)))
-    *_, second, first = -math.inf, *sorted(_mean_scores(views, texts).tolist())
-    return first - second
-
-
 def _doubles(*views: ArrayLike) -> list[Floats]:
     return [np.asarray(view, dtype=np.float64) for view in views]
 
@@ -261,6 +252,11 @@ def _checked(log_probs: ArrayLike, charset: Charset) -> Floats:
     if not np.isfinite(scores.max(axis=1)).all():
         raise ValueError("A frame without any finite log-probability came, expected a log-softmax: check the model.")
     return scores
+
+
+def _alternatives(scored: Sequence[tuple[float, Sequence[int]]], charset: Charset) -> list[Alternative]:
+    """Texts with their log P as alternatives, but for impossible ones."""
+    return [Alternative(charset.decode(ids), _probability(score)) for score, ids in scored if score > -math.inf]
 
 
 def _rounded(box: Box | None) -> list[float] | None:

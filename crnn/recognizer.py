@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crnn.charset import NAMED, Charset, resolve
-from crnn.decode import Reading, beam_search, calibrated, greedy, lead, most_likely
+from crnn.decode import Character, Reading, beam_search, calibrated, greedy, most_likely
 from crnn.hub import loading
 from crnn.image import Geometry, Picture, PictureError, Source, lowered, open_picture, prepare
 from crnn.locate import MOST, Box, choose, locate, within_margins
@@ -41,10 +41,11 @@ BEAM = 10
 SURE = 0.9  # below this probability a picture is looked at again, and the likely lines of a larger one are looked at;
 # a larger one that is read with so much (calibrated) confidence is not read line by line
 LIKELY = 0.5  # below this, after two looks, it is looked at a third time
-TIED, ROUNDING = 0.1, 0.03  # margins within which rounding could change the answer: between the two most probable
-# texts' log-probabilities; between a probability and LIKELY
-BLUR_PX, WIDER = 0.8, 1.25  # sigma of the negative in the second look; width of that in the third, over the picture's
-SMALL_PX = 128  # of a picture's height are kept for the third look
+TIED, ROUNDING = 0.1, 0.03  # margins within which rounding could change the answer: between log-probabilities of what
+# is read and of another text; between a probability and LIKELY
+FIRST, SECOND, THIRD = 0.8, 1.1, 1.25  # how wide a picture is in each look, over its own width
+BLUR_PX = 0.8  # sigma of the second
+SMALL_PX = 128  # of a picture's height are kept for the second look and the third
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
 EXTENT = 0.9  # share of a character's focus that its box holds, from top to bottom
 
@@ -62,14 +63,27 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
+class View:
+    """A picture, or a line in it, as the model takes it at first, and small enough to be kept for other looks."""
+
+    prepared: Array
+    geometry: Geometry
+    small: Picture
+
+
+@dataclass(frozen=True)
 class Look:
-    """What the network saw in one picture: enough to decode it again, under other constraints, without the network."""
+    """What the network saw in one picture: enough to decode it again, under other constraints.
+
+    The network is needed again only where rounding could decide what is read.
+    """
 
     log_probs: Array  # (T, C)
     attention: Array  # (T, h, T): where each frame looked
-    geometry: Geometry
+    view: View
     likely: float  # P of the most probable of the texts that its views' best paths say
     others: tuple[Array, ...] = ()  # log-probabilities (T', C) of changed views of it, where it was unsure
+    exact: bool = False  # all this was computed in float32
     lines: dict[Box, Look] = field(default_factory=dict)  # the likely lines of a picture that is larger than one
 
     @property
@@ -79,26 +93,17 @@ class Look:
 
 
 @dataclass(frozen=True)
-class _View:
-    """A picture, or a line in it, as the model takes it, and small enough to be kept for a closer look."""
-
-    prepared: Array
-    geometry: Geometry
-    small: Picture
-
-
-@dataclass(frozen=True)
 class _Opened:
     """A picture as the model takes it, and so the likely lines in one that is larger than a line.
 
     A large picture itself is let go: a window of photos would fill the memory.
     """
 
-    whole: _View
-    lines: dict[Box, _View]
+    whole: View
+    lines: dict[Box, View]
 
 
-Decoder = Callable[[Look], Reading]
+Decoder = Callable[[Look], tuple[Reading, Look]]  # the look that was decoded comes along
 
 
 class Recognizer:
@@ -206,13 +211,25 @@ class Recognizer:
         """The search under these constraints. Raises ValueError as `read` does."""
         if not isinstance(top, Integral) or not 0 <= top <= MOST_OTHERS:
             raise ValueError(f"{top} other texts were asked for; give a whole number from 0 to {MOST_OTHERS}.")
-        if not top and charset is None and length is None and not ignore_case:
-            return lambda look: greedy(look.log_probs, self.charset, look.others)
         allowed = None if charset is None else self._allowed(charset, ignore_case)
         beam, bounds = max(BEAM, top + 1), _bounds(length)
-        return lambda look: beam_search(
-            look.log_probs, self.charset, beam, top, allowed, bounds, ignore_case, others=look.others
-        )
+
+        quickly = not top and charset is None and length is None and not ignore_case
+
+        def search(look: Look) -> Reading:
+            if quickly:
+                return greedy(look.log_probs, self.charset, look.others)
+            constraints = {"allowed": allowed, "length": bounds, "ignore_case": ignore_case}
+            return beam_search(look.log_probs, self.charset, beam, max(top, 1), **constraints, others=look.others)
+
+        def decode(look: Look) -> tuple[Reading, Look]:
+            reading = search(look)
+            if self.model.rounds and not look.exact and _tied(reading):  # rounding could decide
+                (look,) = self._see([look.view], exact=True)
+                reading = search(look)
+            return replace(reading, alternatives=reading.alternatives[:top]), look
+
+        return decode
 
     def _allowed(self, charset: str, ignore_case: bool) -> str:
         """The characters of a charset constraint that the model knows; only a named one may hold others besides."""
@@ -260,17 +277,23 @@ class Recognizer:
         lines = {box: self._view(opened[box[1] : box[3], box[0] : box[2]]) for box in locate(opened)}
         return _Opened(self._view(opened), lines)
 
-    def _view(self, picture: Picture) -> _View:
+    def _view(self, picture: Picture) -> View:
         """A picture, or a part of one, as the model takes it."""
         height, stride = self.model.config.height, self.model.config.stride
-        return _View(prepare(picture, height, stride), Geometry.of(picture, height, stride), lowered(picture, SMALL_PX))
+        geometry = Geometry.of(picture, height, stride, FIRST)
+        return View(prepare(picture, height, stride, FIRST), geometry, lowered(picture, SMALL_PX))
 
-    def _closer(self, view: _View) -> Array:
+    def _blurred(self, view: View) -> Array:
+        """A picture a little wider and out of focus, as the model takes it."""
+        prepared = prepare(view.small, self.model.config.height, self.model.config.stride, SECOND)
+        return _channels_first(cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
+
+    def _closer(self, view: View) -> Array:
         """A picture without what is empty above and below, or, where nothing is, wider; as the model takes it."""
         height, stride, within = self.model.config.height, self.model.config.stride, within_margins(view.small)
         if within:
             return prepare(view.small[within], height, stride)
-        return prepare(view.small, height, stride, WIDER)
+        return prepare(view.small, height, stride, THIRD)
 
     def _look(self, pictures: list[_Opened], batch_size: int) -> list[Look]:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
@@ -281,7 +304,7 @@ class Recognizer:
                 looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
         return looks
 
-    def _look_at(self, views: list[_View], batch_size: int) -> list[Look]:
+    def _look_at(self, views: list[View], batch_size: int) -> list[Look]:
         """Run the network in batches of like width; the looks are put back in order."""
         order = sorted(range(len(views)), key=lambda number: views[number].geometry.prepared_width)
         looks: dict[int, Look] = {}
@@ -290,15 +313,15 @@ class Recognizer:
             looks.update(zip(numbers, self._see([views[number] for number in numbers]), strict=True))
         return [looks[number] for number in range(len(views))]
 
-    def _see(self, views: list[_View], exact: bool = False) -> list[Look]:
-        """What the network sees in each, and where it is unsure in one or two changed views of it, too.
+    def _see(self, views: list[View], exact: bool = False) -> list[Look]:
+        """What the network sees in each, made narrower, and where it is unsure in one or two other views of it, wider.
 
         What an answer owes to chance differs from view to view, what it owes to the text does not (test-time
         augmentation: Krizhevsky et al., 2012, section 4.1); the decoders take the mean of a text's probabilities.
-        Where rounding could decide what is read, all is looked at in float32.
+        Where rounding could decide whether there is a third, all are taken in float32.
         """
 
-        def look_again(least: float, changed: Callable[[_View], Array]) -> None:
+        def look_again(least: float, changed: Callable[[View], Array]) -> None:
             again = [row for row, probability in enumerate(likely) if probability < least]
             if not again:
                 return
@@ -311,16 +334,15 @@ class Recognizer:
         seen = self.model.infer([view.prepared for view in views], exact)
         found = [[log_probs] for log_probs, _ in seen]
         likely = most_likely(found)
-        look_again(SURE, _blurred)
+        look_again(SURE, self._blurred)
         tied = {row for row, probability in enumerate(likely) if abs(probability - LIKELY) < ROUNDING}
         look_again(LIKELY, self._closer)
         looks = [
-            Look(first, attention, view.geometry, probability, tuple(others))
+            Look(first, attention, view, probability, tuple(others), exact)
             for (first, *others), (_, attention), view, probability in zip(found, seen, views, likely, strict=True)
         ]
         if exact or not self.model.rounds:
             return looks
-        tied |= {row for row, look in enumerate(looks) if look.others and _tied(look)}
         if tied:
             exactly = self._see([views[row] for row in sorted(tied)], exact=True)
             for row, look in zip(sorted(tied), exactly, strict=True):
@@ -339,12 +361,12 @@ class Recognizer:
         boxes = list(readings)
         box = boxes[choose(boxes, [_characters_read(readings[box]) for box in boxes])]
         clearly = MORE + (_characters_read(whole) if isinstance(whole, Reading) else 0.0)
-        return _moved(readings[box], box, look.geometry) if _characters_read(readings[box]) >= clearly else whole
+        return _moved(readings[box], box, look.view.geometry) if _characters_read(readings[box]) >= clearly else whole
 
     def _decoded(self, look: Look, decode: Decoder) -> Reading | PictureError:
         """One line's reading, with its places in the picture."""
         try:
-            reading = decode(look)
+            reading, look = decode(look)
         except ValueError as error:  # this picture is too narrow for the length that was asked for
             return PictureError(str(error))
         return self._place(calibrated(reading, *self.calibration), look)
@@ -363,7 +385,7 @@ class Recognizer:
         posterior /= posterior.sum(axis=1, keepdims=True)
         focuses = (posterior @ look.attention.reshape(frames, -1)).reshape(len(posterior), -1, frames)
         focuses /= focuses.sum(axis=(1, 2), keepdims=True)
-        boxes = _boxes(posterior @ (np.arange(frames) + 0.5), focuses, look.geometry)
+        boxes = _boxes(posterior @ (np.arange(frames) + 0.5), focuses, look.view.geometry)
         characters = tuple(
             replace(character, focus=focus, box=box)
             for character, focus, box in zip(reading.characters, focuses, boxes, strict=True)
@@ -397,15 +419,10 @@ def _boxes(centres: npt.NDArray[Any], focuses: Array, geometry: Geometry) -> lis
     ]
 
 
-def _tied(look: Look) -> bool:
+def _tied(reading: Reading) -> bool:
     """Whether another text is so nearly as probable that rounding could decide between the two."""
-    left = 1 - look.likely  # what all other texts share
-    return look.likely < left * math.exp(TIED) and lead(*look.views) < TIED
-
-
-def _blurred(view: _View) -> Array:
-    """A prepared picture (3, H, W), a little out of focus."""
-    return _channels_first(cv2.GaussianBlur(view.prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
+    compared: tuple[Reading | Character, ...] = (reading, *reading.characters)
+    return any(other.confidence > one.confidence * math.exp(-TIED) for one in compared for other in one.alternatives)
 
 
 def _channels_first(picture: npt.NDArray[Any]) -> Array:

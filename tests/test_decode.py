@@ -23,7 +23,6 @@ from crnn.decode import (
     calibrated,
     collapse,
     greedy,
-    lead,
     most_likely,
 )
 
@@ -103,11 +102,19 @@ def test_the_mean_of_several_views_is_taken_over_texts(seed: int, within: dict[s
         assert most_likely(pictures) == pytest.approx([likeliest, *most_likely([others])] * 20)
 
 
-def test_the_lead_is_that_of_the_mean() -> None:
-    views = frames(ABC, {"a": 0.6, "b": 0.4}), frames(ABC, {"a": 0.2, "b": 0.8}, {})
-    assert lead(views[0]) == pytest.approx(math.log(0.6 / 0.4))
-    assert lead(*views) == pytest.approx(math.log(0.6 / 0.4))  # b: 0.6, a: 0.4
-    assert lead(views[1]) == pytest.approx(math.log(0.8 / 0.2))
+def test_greedy_gives_the_other_views_texts_the_most_probable_first() -> None:
+    views = [
+        frames(ABC, {"a": 0.6, "b": 0.3, "c": 0.1}),
+        frames(ABC, {"a": 0.2, "b": 0.8}, {}),
+        frames(ABC, {"a": 0.1, "c": 0.9}),
+    ]
+    assert greedy(views[0], ABC).alternatives == ()
+    two = greedy(views[0], ABC, others=views[1:2])
+    assert (two.text, two.confidence) == ("b", pytest.approx(1.1 / 2))
+    assert two.alternatives == (Alternative("a", pytest.approx(0.8 / 2)),)
+    three = greedy(views[0], ABC, others=views[1:])
+    assert list(texts_of(three)) == ["b", "c", "a"]
+    assert texts_of(three) == pytest.approx({"b": 1.1 / 3, "c": 1 / 3, "a": 0.9 / 3})
 
 
 def holds(text: str, length: tuple[int, int] = (0, 99), allowed: str = "abc") -> bool:
