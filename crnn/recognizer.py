@@ -44,6 +44,7 @@ LIKELY = 0.5  # below this, after two looks, it is looked at a third time
 TIED, ROUNDING = 0.1, 0.03  # margins within which rounding could change the answer: between log-probabilities of what
 # is read and of another text; between a probability and LIKELY
 FIRST, SECOND, THIRD = 0.8, 1.1, 1.25  # how wide a picture is in each look, over its own width
+NARROW_PX = 80  # one that is no wider, as prepared, keeps its width in the first: its characters stand close as it is
 BLUR_PX = 0.8  # sigma of the second
 SMALL_PX = 128  # of a picture's height are kept for the second look and the third
 MORE = 0.5  # characters, each as far as it is sure, that a line found in it must say more than the whole
@@ -280,8 +281,9 @@ class Recognizer:
     def _view(self, picture: Picture) -> View:
         """A picture, or a part of one, as the model takes it."""
         height, stride = self.model.config.height, self.model.config.stride
-        geometry = Geometry.of(picture, height, stride, FIRST)
-        return View(prepare(picture, height, stride, FIRST), geometry, lowered(picture, SMALL_PX))
+        wider = 1.0 if Geometry.of(picture, height, stride).prepared_width <= NARROW_PX else FIRST
+        geometry = Geometry.of(picture, height, stride, wider)
+        return View(prepare(picture, height, stride, wider), geometry, lowered(picture, SMALL_PX))
 
     def _blurred(self, view: View) -> Array:
         """A picture a little wider and out of focus, as the model takes it."""

@@ -111,28 +111,28 @@ class TwoViews:
 
 
 def read_twice(config: CRNNConfig, whole: str, line: str, certainty: float) -> Reading:
-    """Read 800 x 400 px: as a whole 20 frames at first, and one line in it of 160 x 96 px, 16 frames."""
-    reader = Recognizer(TwoViews(config, {20: whole, 28: whole, 32: whole, 16: line, 24: line}, certainty))
-    with patch("crnn.recognizer.locate", return_value=[(64, 192, 224, 288)]):
-        return reader.read(np.zeros((400, 800, 3), np.uint8))
+    """Read 1000 x 400 px: as a whole 24 frames at first, and one line in it of 128 x 96 px, 16 frames."""
+    reader = Recognizer(TwoViews(config, {24: whole, 32: whole, 36: whole, 16: line, 20: line}, certainty))
+    with patch("crnn.recognizer.locate", return_value=[(64, 192, 192, 288)]):
+        return reader.read(np.zeros((400, 1000, 3), np.uint8))
 
 
 def test_boxes_and_focus_of_a_line_lie_on_the_whole_picture(tiny_config: CRNNConfig) -> None:
     reading = read_twice(tiny_config, ".", "...11....22.A", certainty=8)
-    assert (reading.text, reading.box) == ("12A", (64, 192, 224, 288))
+    assert (reading.text, reading.box) == ("12A", (64, 192, 192, 288))
     one = reading.characters[0]
-    # in the line from 10 to 70 px (frames as in test_recognizer), and 2.4 to 45.6; the line begins at 64, 192
-    assert one.box == pytest.approx((74, 194.4, 134, 237.6), abs=0.2)
-    assert one.focus.shape == (8, 80)  # cells of 10 x 48 px, as in the line
+    # in the line from 8 to 56 px (see test_recognizer), and 2.4 to 45.6; the line begins at 64, 192
+    assert one.box == pytest.approx((72, 194.4, 120, 237.6), abs=0.2)
+    assert one.focus.shape == (8, 125)  # cells of 8 x 48 px, as in the line
     assert one.focus.sum() == pytest.approx(1, abs=1e-5)
-    assert one.focus[4, 6 + 3 : 6 + 5] == pytest.approx([0.5, 0.5], abs=1e-2)
+    assert one.focus[4, 8 + 3 : 8 + 5] == pytest.approx([0.5, 0.5], abs=1e-2)
 
 
 def test_what_is_read_surely_or_as_well_whole_stays(tiny_config: CRNNConfig) -> None:
     assert read_twice(tiny_config, ".1.2", "...11....22.A", certainty=12).text == "12"  # surely
-    unsure = read_twice(tiny_config, ".1.2.3", "...11....22.A", certainty=5)
+    unsure = read_twice(tiny_config, ".1.2.3", "...11....22.A", certainty=6)
     assert unsure.text == "123" and unsure.confidence < 0.9 and unsure.box is None
-    assert read_twice(tiny_config, ".1.2", "...11....22.A", certainty=5).text == "12A"  # a character more
+    assert read_twice(tiny_config, ".1.2", "...11....22.A", certainty=6).text == "12A"  # a character more
 
 
 @pytest.fixture(scope="module")
