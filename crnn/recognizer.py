@@ -81,7 +81,7 @@ class Look:
 
     log_probs: Array  # (T, C)
     attention: Array  # (T, h, T): where each frame looked
-    view: View
+    view: View  # what was looked at
     likely: float  # P of the most probable of the texts that its views' best paths say
     others: tuple[Array, ...] = ()  # log-probabilities (T', C) of changed views of it, where it was unsure
     exact: bool = False  # all this was computed in float32
@@ -89,7 +89,7 @@ class Look:
 
     @property
     def views(self) -> tuple[Array, ...]:
-        """Log-probabilities (T, C) of all views, the picture's own first."""
+        """Log-probabilities (T, C) of all views, those that `attention` belongs to first."""
         return self.log_probs, *self.others
 
 
@@ -180,7 +180,11 @@ class Recognizer:
         ignore_case: bool = False,
         top: int = 5,
     ) -> Reading:
-        """Decode what the network saw, in milliseconds and as often as wanted. Arguments and errors as in `read`."""
+        """Decode what the network saw, as often as wanted. Arguments and errors as in `read`.
+
+        It takes milliseconds, or as long as `look` where rounding could decide between two texts: then the network is
+        asked once more, in float32.
+        """
         reading = self._read(look, self._decoder(charset, length, ignore_case, top))
         if isinstance(reading, PictureError):
             raise reading

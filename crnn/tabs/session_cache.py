@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CachedReading:
-    """What it takes to decode again, to correct and to say again, without the picture's file and the network."""
+    """What it takes to decode again, to correct and to say again, without the picture's file."""
 
     picture: Picture
     recognizer: Recognizer  # that looked: a look means nothing to another one
