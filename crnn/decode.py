@@ -105,14 +105,14 @@ def greedy(log_probs: ArrayLike, charset: Charset, others: Sequence[ArrayLike] =
     """
     views = [_checked(view, charset) for view in (log_probs, *others)]
     ways = [_best_way(view, charset) for view in views]
-    ids: Sequence[int]
-    (ids, spans), rest = ways[0], list[Alternative]()
     if others:
         texts = list(dict.fromkeys(tuple(text) for text, _ in ways))
-        (_, ids), *unread = sorted(zip(_mean_scores(views, texts).tolist(), texts, strict=True), reverse=True)
-        rest, spans = _alternatives(unread, charset), alignment(views[0], ids)
+        (_, read), *rest = sorted(zip(_mean_scores(views, texts).tolist(), texts, strict=True), reverse=True)
+        ids, spans, alternatives = list(read), alignment(views[0], read), _alternatives(rest, charset)
+    else:
+        (ids, spans), alternatives = ways[0], []
     score, characters = _characters(views, charset, ids, spans)
-    return Reading(charset.decode(ids), _probability(score), characters, tuple(rest))
+    return Reading(charset.decode(ids), _probability(score), characters, tuple(alternatives))
 
 
 def beam_search(
@@ -226,7 +226,7 @@ def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
     picture's.
     """
     likeliest = np.zeros(len(pictures))
-    seen = [_doubles(*views) for views in pictures]
+    seen = [[np.asarray(view, dtype=np.float64) for view in views] for views in pictures]
     texts = [[collapse(view.argmax(axis=1)) for view in views] for views in seen]
     told = [number for number, own in enumerate(texts) if any(own)]
     for start in range(0, len(told), TOGETHER):
@@ -236,10 +236,6 @@ def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
         are_texts = np.array([[len(text) > 0 for text in texts[number]] for number in some])
         likeliest[some] = np.where(are_texts & (each[:, 0] > -np.inf), means, 0.0).max(axis=1)
     return likeliest.tolist()
-
-
-def _doubles(*views: ArrayLike) -> list[Floats]:
-    return [np.asarray(view, dtype=np.float64) for view in views]
 
 
 def _checked(log_probs: ArrayLike, charset: Charset) -> Floats:

@@ -43,7 +43,7 @@ SURE = 0.9  # below this probability a picture is looked at again, and the likel
 LIKELY = 0.5  # below this, after two looks, it is looked at a third time
 TIED, ROUNDING = 0.1, 0.03  # margins within which rounding could change the answer: between log-probabilities of what
 # is read and of another text; between a probability and LIKELY
-FIRST, SECOND, THIRD = 0.8, 1.1, 1.25  # how wide a picture is in each look, over its own width
+FIRST_WIDTH, SECOND_WIDTH, THIRD_WIDTH = 0.8, 1.1, 1.25  # of a picture in each look, over its own
 NARROW_PX = 80  # one that is no wider, as prepared, keeps its width in the first: its characters stand close as it is
 BLUR_PX = 0.8  # sigma of the second
 SMALL_PX = 128  # of a picture's height are kept for the second look and the third
@@ -218,18 +218,19 @@ class Recognizer:
             raise ValueError(f"{top} other texts were asked for; give a whole number from 0 to {MOST_OTHERS}.")
         allowed = None if charset is None else self._allowed(charset, ignore_case)
         beam, bounds = max(BEAM, top + 1), _bounds(length)
-
         quickly = not top and charset is None and length is None and not ignore_case
 
         def search(look: Look) -> Reading:
             if quickly:
                 return greedy(look.log_probs, self.charset, look.others)
-            constraints = {"allowed": allowed, "length": bounds, "ignore_case": ignore_case}
-            return beam_search(look.log_probs, self.charset, beam, max(top, 1), **constraints, others=look.others)
+            others = max(top, 1)  # the next one tells whether rounding could decide
+            return beam_search(
+                look.log_probs, self.charset, beam, others, allowed, bounds, ignore_case, others=look.others
+            )
 
         def decode(look: Look) -> tuple[Reading, Look]:
             reading = search(look)
-            if self.model.rounds and not look.exact and _tied(reading):  # rounding could decide
+            if self.model.rounds and not look.exact and _tied(reading):
                 (look,) = self._see([look.view], exact=True)
                 reading = search(look)
             return replace(reading, alternatives=reading.alternatives[:top]), look
@@ -285,13 +286,13 @@ class Recognizer:
     def _view(self, picture: Picture) -> View:
         """A picture, or a part of one, as the model takes it."""
         height, stride = self.model.config.height, self.model.config.stride
-        wider = 1.0 if Geometry.of(picture, height, stride).prepared_width <= NARROW_PX else FIRST
+        wider = 1.0 if Geometry.of(picture, height, stride).prepared_width <= NARROW_PX else FIRST_WIDTH
         geometry = Geometry.of(picture, height, stride, wider)
         return View(prepare(picture, height, stride, wider), geometry, lowered(picture, SMALL_PX))
 
     def _blurred(self, view: View) -> Array:
         """A picture a little wider and out of focus, as the model takes it."""
-        prepared = prepare(view.small, self.model.config.height, self.model.config.stride, SECOND)
+        prepared = prepare(view.small, self.model.config.height, self.model.config.stride, SECOND_WIDTH)
         return _channels_first(cv2.GaussianBlur(prepared.transpose(1, 2, 0), (0, 0), BLUR_PX))
 
     def _closer(self, view: View) -> Array:
@@ -299,7 +300,7 @@ class Recognizer:
         height, stride, within = self.model.config.height, self.model.config.stride, within_margins(view.small)
         if within:
             return prepare(view.small[within], height, stride)
-        return prepare(view.small, height, stride, THIRD)
+        return prepare(view.small, height, stride, THIRD_WIDTH)
 
     def _look(self, pictures: list[_Opened], batch_size: int) -> list[Look]:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""

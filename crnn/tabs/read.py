@@ -190,7 +190,7 @@ class ReadHandlers:
 
     @explained
     def decode(self, visitor: Visitor, options: ReadOptions) -> Iterator[Shown]:
-        """Decode the last picture again, under other constraints, without the network."""
+        """Decode the last picture again, under other constraints."""
         kept = self._kept(visitor)
         self._asked[visitor.session] = options.expected
         texts = TEXTS[visitor.language]
