@@ -280,6 +280,13 @@ def test_it_is_said_in_another_way_after_a_correction(upload: dict[str, str], sp
     assert spoken[-1] == "capital Alpha, capital Oscar"
 
 
+def test_what_was_read_stays_while_it_is_said_again(upload: dict[str, str], spoken: list[str]) -> None:
+    """A page that was just opened gets its voice after a moment: by then a picture may have been read."""
+    page = handlers()
+    *_, before = page.read(ENGLISH, upload, ReadOptions())
+    assert list(page.say(ENGLISH, ReadOptions(voice="other"))) == [before] and len(spoken) == 2
+
+
 def test_sessions_are_not_mixed_up_and_are_forgotten(
     upload: dict[str, str], spoken: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,10 +306,10 @@ def test_sessions_are_not_mixed_up_and_are_forgotten(
 def test_an_older_event_paints_nothing_over_a_later_picture(upload: dict[str, str], spoken: list[str]) -> None:
     page = handlers()
     list(page.read(ENGLISH, upload, ReadOptions()))
-    said_again = page.say(ENGLISH, ReadOptions())
-    next(said_again)
+    corrected = page.correct(ENGLISH, 1, "O", ReadOptions())
+    next(corrected)
     assert len(list(page.read(ENGLISH, upload, ReadOptions()))) == 4
-    assert not list(said_again)
+    assert not list(corrected)
     first, second = (page.read(ENGLISH, upload, ReadOptions()) for _ in range(2))
     next(first)
     later = list(second)
@@ -312,6 +319,22 @@ def test_an_older_event_paints_nothing_over_a_later_picture(upload: dict[str, st
     next(left)
     page.leave("tab")
     assert kept and not list(left) and page.cache.get("tab") is None
+
+
+def test_what_is_said_again_when_a_later_picture_comes_paints_nothing(
+    upload: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = handlers()
+
+    def speak(text: str, rate: int, voice: str | None) -> bytes:
+        if voice == "slow":
+            later.extend(page.read(ENGLISH, upload, ReadOptions()))
+        return b"WAV"
+
+    later: list[Shown] = []
+    monkeypatch.setattr(read, "synthesize", speak)
+    list(page.read(ENGLISH, upload, ReadOptions()))
+    assert not list(page.say(ENGLISH, ReadOptions(voice="slow"))) and len(later) == 4
 
 
 def test_what_is_gone_leaves_what_the_page_shows(upload: dict[str, str], spoken: list[str]) -> None:

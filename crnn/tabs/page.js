@@ -47,7 +47,8 @@ document.addEventListener("click", ({ target }) => {
   if (skip) skip.hash = one("#result")?.checkVisibility() ? "result" : "training";
 });
 
-// Single keys can be switched off (WCAG 2.1.4), and never act in a field.
+// Single letters can be switched off (WCAG 2.1.4), and never act where text is typed.
+const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), textarea";
 const KEYS = {
   r: () => one("#result [data-play]")?.click(),
   s: () => all("#result [data-play]").at(-1)?.click(),
@@ -56,9 +57,9 @@ const KEYS = {
 };
 document.addEventListener("keydown", (event) => {
   const { key, target } = event;
-  if (event.ctrlKey || event.altKey || event.metaKey || target.closest("input:not([type=checkbox]), textarea")) return;
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
   if (key === "Escape") one("#result audio")?.pause(); // it may sound on while another tab is shown
-  if (!one("#read")?.checkVisibility()) return; // they are the Read tab's
+  if (target.closest(TYPED) || !one("#read")?.checkVisibility()) return; // they are the Read tab's
   if (target.matches(SHOWN) && ["ArrowLeft", "ArrowRight"].includes(key)) {
     const buttons = all(".text [data-character]");
     buttons[buttons.indexOf(target) + (key === "ArrowRight" ? 1 : -1)]?.focus();

@@ -207,8 +207,11 @@ class ReadHandlers:
 
     @explained
     def say(self, visitor: Visitor, options: ReadOptions) -> Iterator[Shown]:
-        """Say the text again, in another way."""
-        yield from self._present(visitor, self._kept(visitor), options)
+        """Say the text again, in another way. All stays as it is until there is the sound."""
+        kept = self._kept(visitor)
+        *_, shown = self._present(visitor, kept, options)
+        if self.cache.get(visitor.session) is kept:
+            yield shown
 
     def _kept(self, visitor: Visitor) -> CachedReading:
         kept = self.cache.get(visitor.session)
@@ -449,15 +452,14 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         yield ""  # said again, it must change to be announced
         yield TEXTS[language_of(request)][event.problem if event.problem in PROBLEMS else "failed"]
 
-    listen = functools.partial(
-        gr.on,
-        preprocess=False,  # as a broken file would end there, in a traceback
-        show_progress="hidden",
-        trigger_mode="always_last",
-        concurrency_id="read",
-        concurrency_limit=2,
-        api_visibility="private",
-    )
+    how: dict[str, Any] = {
+        "preprocess": False,  # as a broken file would end there, in a traceback
+        "show_progress": "hidden",
+        "concurrency_id": "read",
+        "concurrency_limit": 2,
+        "api_visibility": "private",
+    }
+    listen = functools.partial(gr.on, trigger_mode="always_last", **how)
     style, language, voice, rate = said
     listen(picture.change, on_picture, [picture, auto, *crop, *options], [*shown, *crop])
     listen([start.click, *(edge.input for edge in crop)], on_read, [picture, *crop, *options], shown)
@@ -467,8 +469,9 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
     listen(details.select, on_correct, options, shown)
     listen(pasted.input, on_paste, pasted, picture)
     pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
-    listen(language.input, voice_field, language, voice)
-    listen([style.input, voice.change], on_say, [picture, *options], shown)
+    # Not on voice.change: opening the page changes it too, perhaps when the first picture is being said.
+    listen(language.input, voice_field, language, voice).then(on_say, [picture, *options], shown, **how)
+    listen([style.input, voice.input], on_say, [picture, *options], shown)
     listen(rate.input, on_rate, [picture, *options], shown)
     listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
     demo.load(restored, settings, settings_fields, show_progress="hidden", api_visibility="private")

@@ -386,6 +386,13 @@ def test_only_the_part_within_the_edges_is_read(open_page: Callable[..., Page], 
     assert 0 < len(part) < len(upload.text)
 
 
+def silenced(page: Page) -> None:
+    """Wait until the page speaks, and stop it by its key."""
+    page.wait_for_function("!document.querySelector('#result audio').paused")
+    page.keyboard.press("Escape")
+    assert page.evaluate("(({ paused, ended }) => paused && !ended)(document.querySelector('#result audio'))")
+
+
 def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..., Page], upload: Upload) -> None:
     page = open_page()
     bring(page, upload.path)
@@ -401,6 +408,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     page.get_by_role("radio", name=TEXT["phonetic"]).check()
     page.wait_for_function(f"last => {sound} && {sound} !== last", arg=spanish)
     spelled = page.evaluate(sound)
+    silenced(page)  # the focus is on a radio button
     rate = page.get_by_role("spinbutton", name=re.compile(TEXT["rate"]))
     rate.fill("")
     rate.press_sequentially("12")
@@ -409,9 +417,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     rate.press("0")
     page.wait_for_function(f"last => {sound} && {sound} !== last", arg=spelled)
     page.get_by_role("button", name=TEXT["play"]).click()
-    page.wait_for_function("!document.querySelector('#result audio').paused")
-    page.keyboard.press("Escape")
-    assert page.evaluate("(({ paused, ended }) => paused && !ended)(document.querySelector('#result audio'))")
+    silenced(page)
     page.wait_for_timeout(500)
     page.reload()
     unfold(page, "say")
