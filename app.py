@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Move = Callable[[str | Path | None], Coroutine[Any, Any, str | None]]  # a file to Gradio's cache
 TABS = Path(__file__).parent / "crnn" / "tabs"
+REST_S = 0.01  # between two looks for something to do; Gradio's own 0.001 costs a tenth of a core while nothing happens
 DELETE_FILES = (60, 240)  # seconds: look so often, delete what is so old; the page promises five minutes
 
 FONTS = ("system-ui", "sans-serif")  # none is fetched: the page asks no other server for anything
@@ -67,6 +68,7 @@ def build_demo(checkpoint: str | None = None) -> gr.Blocks:
                 gr.HTML(texts.I18N("privacy"), html_template="<p>${value}</p>", elem_id="privacy")
             with gr.Tab(texts.I18N("tab_train"), id="train"):
                 train.build(demo, visitor, trainings, reader, readers, reader_line)
+    demo._queue.sleep_when_free = REST_S
     _fetch_nothing(demo)
     return demo
 
