@@ -281,6 +281,15 @@ def bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def export(arguments: argparse.Namespace) -> int:
+    """Write a checkpoint's network in an ONNX file, for other runtimes and languages."""
+    from crnn.export import export_onnx
+
+    export_onnx(arguments.checkpoint, arguments.onnx)
+    print(f"{arguments.onnx}: {arguments.onnx.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
 def _print_scores(scores: Scores, as_json: bool) -> None:
     """Print one set's line."""
     row = scores.as_dict()
@@ -398,6 +407,11 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="DIR", help="a checkpoint's folder, or a model id on the Hub")
+    parser.add_argument("--onnx", type=_onnx, required=True, metavar="FILE.onnx", help="where it is written")
+
+
 def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", metavar="DIR", help="another checkpoint's folder, or a model id on the Hub")
 
@@ -418,8 +432,19 @@ def _positive(value: str) -> int:
 
 def _sound(value: str) -> Path:
     """Where a sound is to be written; said before all pictures were read for nothing."""
-    if Path(value).suffix.lower() != ".wav" or not Path(value).parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{value!r} is no place for a sound; give a FILE.wav in a folder that exists")
+    return _place(value, "a sound", ".wav")
+
+
+def _onnx(value: str) -> Path:
+    """Where a network is to be written; said before half a minute's work."""
+    return _place(value, "a network", ".onnx")
+
+
+def _place(value: str, what: str, ending: str) -> Path:
+    if Path(value).suffix.lower() != ending or not Path(value).parent.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is no place for {what}; give a FILE{ending} in a folder that exists"
+        )
     return Path(value)
 
 
@@ -439,4 +464,5 @@ COMMANDS: dict[Command, Callable[[argparse.ArgumentParser], None]] = {
     evaluate: _evaluate_arguments,
     sheet: _sheet_arguments,
     bench: _bench_arguments,
+    export: _export_arguments,
 }

@@ -44,8 +44,9 @@ MAY_IMPORT = {
     "bench": (
         "charset", "config", "data", "fonts", "image", "model", "overlay", "recognizer", "styles", "synth", "train",
     ),
+    "export": ("config", "hub", "image", "model"),
     "cli": (
-        "bench", "charset", "decode", "evaluate", "finetune", "metrics",
+        "bench", "charset", "decode", "evaluate", "export", "finetune", "metrics",
         "recognizer", "sheet", "speech", "styles", "synth", "train",
     ),
     "tabs": (
