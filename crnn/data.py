@@ -30,6 +30,7 @@ EASY_STYLES = ("plain", "tilted")
 EASY_PICTURES = 60_000  # after so many pictures all styles are drawn; CTC finds no alignment in the hardest at first
 
 ASPECTS = (1.3, 6.7)  # of pictures drawn beside labelled ones
+WIDER = (0.8, 1.25)  # of labelled pictures, over their own width: what reads looks at such widths (crnn.recognizer)
 BUCKET = 8  # batches whose labelled pictures are sorted by width together
 SPLICE_SHARE = 0.5  # of the labelled ones get the end of another
 ALIKE_SHARE = 0.6  # of the drawn ones: of the kinds that are most like the labelled pictures
@@ -157,7 +158,7 @@ Key = tuple[int, int]  # number of a batch, and which part of it
 
 
 class LabelledBatches(IterableDataset[Key]):
-    """Endless batches of labelled pictures, changed each time, and of drawn ones.
+    """Endless batches of labelled pictures, changed each time, and of drawn ones; each batch at another width.
 
     Iterating gives keys, and :meth:`make` the batch of a key: the same seed and key, the same batch. So training can
     go on at any batch, and of several processes each makes its own parts alone.
@@ -211,13 +212,15 @@ class LabelledBatches(IterableDataset[Key]):
         """One part of a batch, as :func:`collate` gives it, with its alignment."""
         number, part = key
         members = self._members(number)
-        width = int(np.clip(np.median(self.widths[members]), ASPECTS[0] * self.height, ASPECTS[1] * self.height))
+        wider = float(np.random.default_rng((self.seed, 3, number)).uniform(*WIDER))
+        usual = wider * np.median(self.widths[members])
+        width = int(np.clip(usual, ASPECTS[0] * self.height, ASPECTS[1] * self.height))
         width -= width % (self.stride * STEP_FRAMES)
         pictures, texts, classes = [], [], []
         for place in range(part, self.size, self.parts):
             rng = np.random.default_rng((self.seed, 2, number, place))
             if place < len(members):
-                picture, text = self._changed(rng, int(members[place]))
+                picture, text = self._changed(rng, int(members[place]), wider)
                 known = np.full(picture.shape[2] // self.stride, IGNORED)
             else:
                 drawing = self._draw(rng, width)
@@ -245,12 +248,12 @@ class LabelledBatches(IterableDataset[Key]):
         order = np.concatenate([chunk[np.argsort(self.widths[chunk], kind="stable")] for chunk in chunks])
         return order[place * size : (place + 1) * size]
 
-    def _changed(self, rng: np.random.Generator, i: int) -> tuple[np.ndarray, str]:
+    def _changed(self, rng: np.random.Generator, i: int, wider: float) -> tuple[np.ndarray, str]:
         """A labelled picture, prepared, and its text; perhaps with the end of another, and changed in any case."""
         picture, text = self.pictures[i], self.texts[i]
         if len(text) > 1 and rng.random() < SPLICE_SHARE:
             picture, text = splice(rng, self.joinable[i], self.joinable[int(rng.choice(list(self.joinable)))])
-        prepared = prepare(augment(rng, picture), self.height, self.stride)
+        prepared = prepare(augment(rng, picture), self.height, self.stride, wider)
         if frames_needed(text) <= prepared.shape[2] // self.stride:
             return prepared, text
         return prepare(self.pictures[i], self.height, self.stride), self.texts[i]  # wide enough as it came

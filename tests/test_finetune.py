@@ -325,6 +325,13 @@ def test_every_labelled_picture_has_its_turn(folder: Path) -> None:
         assert sorted(members) == list(range(12))
 
 
+def test_batches_are_narrower_and_wider_than_their_pictures(folder: Path) -> None:
+    made = batches(folder)
+    own = set(made.widths)
+    widths = {made.make((number, 0))["pixel_values"].shape[3] for number in range(12)}
+    assert min(widths) < min(own) and max(widths) > max(own)
+
+
 def test_labelled_frames_are_left_to_ctc_and_drawn_ones_told(folder: Path) -> None:
     made = batches(folder)
     known = torch.stack([(made.make((number, 0))["alignment"] != IGNORED).any(dim=1) for number in range(4)])
