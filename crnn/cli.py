@@ -409,7 +409,7 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="DIR", help="a checkpoint's folder, or a model id on the Hub")
-    parser.add_argument("--onnx", type=_onnx, required=True, metavar="FILE.onnx", help="where it is written")
+    parser.add_argument("--onnx", type=_network, required=True, metavar="FILE", help="where it is written")
 
 
 def _checkpoint_argument(parser: argparse.ArgumentParser) -> None:
@@ -432,19 +432,15 @@ def _positive(value: str) -> int:
 
 def _sound(value: str) -> Path:
     """Where a sound is to be written; said before all pictures were read for nothing."""
-    return _place(value, "a sound", ".wav")
+    if Path(value).suffix.lower() != ".wav" or not Path(value).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{value!r} is no place for a sound; give a FILE.wav in a folder that exists")
+    return Path(value)
 
 
-def _onnx(value: str) -> Path:
+def _network(value: str) -> Path:
     """Where a network is to be written; said before half a minute's work."""
-    return _place(value, "a network", ".onnx")
-
-
-def _place(value: str, what: str, ending: str) -> Path:
-    if Path(value).suffix.lower() != ending or not Path(value).parent.is_dir():
-        raise argparse.ArgumentTypeError(
-            f"{value!r} is no place for {what}; give a FILE{ending} in a folder that exists"
-        )
+    if Path(value).is_dir() or not Path(value).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{value!r} is no place for a network; give a FILE in a folder that exists")
     return Path(value)
 
 

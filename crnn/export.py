@@ -17,14 +17,12 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from crnn.hub import loading
-from crnn.image import MAX_PREPARED_WIDTH_PX
 from crnn.model import load
 
 if TYPE_CHECKING:
     from crnn.config import CRNNConfig
     from crnn.model import CRNNForCTC
 
-MOST_PICTURES = 1024  # in a call
 ABOUT = (
     "Reads a line of distorted text. pixel_values (pictures, 3, {height}, width): RGB, resized to {height} px of "
     "height and a multiple of {stride} px of width, which the pictures of a call have in common; over all channels "
@@ -64,8 +62,7 @@ def export_onnx(checkpoint: str | Path, file: Path) -> None:
     with loading(checkpoint) as folder:
         model = load(folder)
     config: CRNNConfig = model.config
-    frames = Dim("frames", min=2, max=MAX_PREPARED_WIDTH_PX // config.stride)
-    shapes = {0: Dim("pictures", min=1, max=MOST_PICTURES), 3: config.stride * frames}
+    shapes = {0: Dim("pictures"), 3: config.stride * Dim("frames")}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is not there
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what torch itself does on the way
@@ -78,7 +75,7 @@ def export_onnx(checkpoint: str | Path, file: Path) -> None:
             external_data=False,
             verbose=False,
         )
-    assert program is not None  # it is where no file is given
+    assert program is not None  # it would be, had torch been given a file
     graph = program.model.graph
     for value in (output for node in graph for output in node.outputs):
         value.shape = None  # from the LSTM on, torch takes the frames of the example for those of all

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "bench": (
         "charset", "config", "data", "fonts", "image", "model", "overlay", "recognizer", "styles", "synth", "train",
     ),
-    "export": ("config", "hub", "image", "model"),
+    "export": ("config", "hub", "model"),
     "cli": (
         "bench", "charset", "decode", "evaluate", "export", "finetune", "metrics",
         "recognizer", "sheet", "speech", "styles", "synth", "train",
