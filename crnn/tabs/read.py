@@ -452,14 +452,14 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
         yield ""  # said again, it must change to be announced
         yield TEXTS[language_of(request)][event.problem if event.problem in PROBLEMS else "failed"]
 
-    how: dict[str, Any] = {
+    event_options: dict[str, Any] = {
         "preprocess": False,  # as a broken file would end there, in a traceback
         "show_progress": "hidden",
         "concurrency_id": "read",
         "concurrency_limit": 2,
         "api_visibility": "private",
     }
-    listen = functools.partial(gr.on, trigger_mode="always_last", **how)
+    listen = functools.partial(gr.on, trigger_mode="always_last", **event_options)
     style, language, voice, rate = said
     listen(picture.change, on_picture, [picture, auto, *crop, *options], [*shown, *crop])
     listen([start.click, *(edge.input for edge in crop)], on_read, [picture, *crop, *options], shown)
@@ -470,7 +470,7 @@ def build(demo: gr.Blocks, readers: Readers) -> gr.HTML:
     listen(pasted.input, on_paste, pasted, picture)
     pasted.problem(on_problem, None, alert, show_progress="hidden", api_visibility="private")
     # Not on voice.change: opening the page changes it too, perhaps when the first picture is being said.
-    listen(language.input, voice_field, language, voice).then(on_say, [picture, *options], shown, **how)
+    listen(language.input, voice_field, language, voice).then(on_say, [picture, *options], shown, **event_options)
     listen([style.input, voice.input], on_say, [picture, *options], shown)
     listen(rate.input, on_rate, [picture, *options], shown)
     listen([field.input for field in settings_fields], lambda *values: values, settings_fields, settings)
