@@ -21,11 +21,11 @@ from PIL import Image
 from crnn import finetune, validation
 from crnn.charset import Charset
 from crnn.config import CRNNConfig
-from crnn.data import LabelledBatches
+from crnn.data import WIDER, LabelledBatches
 from crnn.finetune import FineTuning, fine_tune
 from crnn.intake import Example, read_folder, write_table
 from crnn.model import IGNORED, CRNNForCTC, alignment_loss
-from crnn.recognizer import Recognizer
+from crnn.recognizer import FIRST_WIDTH, THIRD_WIDTH, Recognizer
 from crnn.synth import draw
 from crnn.train import train
 from crnn.validation import Journal, as_good
@@ -326,6 +326,7 @@ def test_every_labelled_picture_has_its_turn(folder: Path) -> None:
 
 
 def test_batches_are_narrower_and_wider_than_their_pictures(folder: Path) -> None:
+    assert WIDER == (FIRST_WIDTH, THIRD_WIDTH)
     made = batches(folder)
     own = set(made.widths)
     widths = {made.make((number, 0))["pixel_values"].shape[3] for number in range(12)}
