@@ -403,7 +403,6 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     page.get_by_role("radio", name="Español").check()
     expect(page.get_by_role("combobox", name=TEXT["voice"])).to_have_value(re.compile("^Spanish"))
     page.wait_for_function(f"first => {sound} && {sound} !== first", arg=first)
-    page.wait_for_timeout(3000)  # an event that waits behind that one would take the rate as it is typed below
     spanish = page.evaluate(sound)
     page.get_by_role("radio", name=TEXT["phonetic"]).check()
     page.wait_for_function(f"last => {sound} && {sound} !== last", arg=spanish)
