@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from crnn.augment import augment
 from crnn.charset import BLANK, Charset
 from crnn.fonts import Font
-from crnn.image import STEP_FRAMES, Geometry, Picture, lowered, open_picture, prepare
+from crnn.image import Geometry, Picture, lowered, open_picture, prepare, prepared_frames
 from crnn.intake import KEPT_HEIGHT, Example, frames_needed
 from crnn.model import IGNORED
 from crnn.splice import splice
@@ -214,8 +214,8 @@ class LabelledBatches(IterableDataset[Key]):
         members = self._members(number)
         wider = float(np.random.default_rng((self.seed, 3, number)).uniform(*WIDER))
         usual = wider * np.median(self.widths[members])
-        width = int(np.clip(usual, ASPECTS[0] * self.height, ASPECTS[1] * self.height))
-        width -= width % (self.stride * STEP_FRAMES)
+        narrowest, widest = (self.height * aspect for aspect in ASPECTS)
+        frames = prepared_frames(min(max(usual, narrowest), widest) / self.stride)
         pictures, texts, classes = [], [], []
         for place in range(part, self.size, self.parts):
             rng = np.random.default_rng((self.seed, 2, number, place))
@@ -223,9 +223,9 @@ class LabelledBatches(IterableDataset[Key]):
                 picture, text = self._changed(rng, int(members[place]), wider)
                 known = np.full(picture.shape[2] // self.stride, IGNORED)
             else:
-                drawing = self._draw(rng, width)
+                drawing = self._draw(rng, frames)
                 picture, text = prepare(drawing.picture, self.height, self.stride), drawing.text
-                known = align(drawing, width // self.stride, self.charset)
+                known = align(drawing, frames, self.charset)
             pictures.append(picture)
             texts.append(text)
             classes.append(known)
@@ -258,8 +258,8 @@ class LabelledBatches(IterableDataset[Key]):
             return prepared, text
         return prepare(self.pictures[i], self.height, self.stride), self.texts[i]  # wide enough as it came
 
-    def _draw(self, rng: np.random.Generator, width: int) -> Drawing:
-        """A drawn picture whose text fits into the width, in px of prepared pictures."""
+    def _draw(self, rng: np.random.Generator, frames: int) -> Drawing:
+        """A drawn picture as wide as so many frames, whose text fits into them."""
         while True:
             text = style = None
             if self.alike and rng.random() < ALIKE_SHARE:
@@ -267,6 +267,6 @@ class LabelledBatches(IterableDataset[Key]):
                 if self.drawn_from:
                     like = self.texts[int(rng.integers(len(self.texts)))]
                     text = "".join(rng.choice(self.drawn_from, len(like)))
-            drawing = draw(rng, text=text, style=style, aspect=width / self.height)
-            if frames_needed(drawing.text) <= width // self.stride:
+            drawing = draw(rng, text=text, style=style, aspect=frames * self.stride / self.height)
+            if frames_needed(drawing.text) <= frames:
                 return drawing

@@ -21,8 +21,9 @@ MAX_PIXELS = 50_000_000  # 150 MB as RGB; a phone's camera stays below
 MAX_BYTES = 500_000_000  # of a file; 50 megapixels of 16 bits with transparency take 400 MB
 MIN_SIDE_PX = 2
 STEP_FRAMES = 4  # widths are multiples of so many frames: engines are slower on each width that is new to them
+STEPS = 16  # from so many on, each step is twice as wide, and so on
 MIN_FRAMES = 8  # narrower pictures are widened to this, so that a tall single character still has frames to sit on
-MAX_PREPARED_WIDTH_PX = 1024  # bounds memory; a wider picture is squeezed
+MAX_FRAMES = 256  # bounds memory; a wider picture is squeezed
 
 Picture = npt.NDArray[np.uint8]  # (H, W, 3) RGB
 Source = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[Any]
@@ -30,6 +31,14 @@ Source = str | Path | bytes | BinaryIO | Image.Image | npt.NDArray[Any]
 
 class PictureError(ValueError):
     """A picture that can't be used, in one sentence: what came, what was expected, what to do."""
+
+
+def prepared_frames(frames: float) -> int:
+    """The nearest width that pictures are prepared to: multiples of 4 frames to 64, of 8 to 128, of 16 to 256."""
+    step = STEP_FRAMES
+    while frames >= STEPS * step:
+        step *= 2
+    return min(max(step * round(frames / step), MIN_FRAMES), MAX_FRAMES)
 
 
 @dataclass(frozen=True)
@@ -45,9 +54,7 @@ class Geometry:
     def of(cls, picture: Picture, height: int, stride: int, wider: float = 1.0) -> Geometry:
         """The geometry of picture (H, W, 3) prepared to height px at stride px a frame, and so much wider."""
         rows, columns = picture.shape[:2]
-        widest = MAX_PREPARED_WIDTH_PX // stride
-        steps = round(wider * columns * height / (rows * stride * STEP_FRAMES))
-        frames = min(max(STEP_FRAMES * steps, MIN_FRAMES), widest)
+        frames = prepared_frames(wider * columns * height / (rows * stride))
         return cls(columns, rows, frames * stride, stride)
 
     @property
@@ -88,8 +95,8 @@ def open_picture(source: Source) -> Picture:
 def prepare(picture: Picture, height: int, stride: int, wider: float = 1.0) -> npt.NDArray[np.float32]:
     """Resize and standardise picture (H, W, 3) uint8 to (3, height, width) float32.
 
-    The width keeps the aspect, or `wider` times it, as a multiple of 4 x stride within [8 x stride, 1024] px. Over all
-    channels together the mean becomes 0, so that zero padding is as bright as the picture's mean, and the standard
+    The width keeps the aspect, or `wider` times it, as nearly as :func:`prepared_frames` allows. Over all channels
+    together the mean becomes 0, so that zero padding is as bright as the picture's mean, and the standard
     deviation 1.
     """
     geometry = Geometry.of(picture, height, stride, wider)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from crnn import image
-from crnn.image import Geometry, PictureError, open_picture, prepare
+from crnn.image import Geometry, PictureError, open_picture, prepare, prepared_frames
 
 GREY = np.arange(32 * 64).reshape(32, 64) // 8  # 0..255 over (32, 64)
 RGB = np.stack([GREY, GREY[::-1], GREY[:, ::-1]], axis=2).astype(np.uint8)
@@ -216,6 +216,12 @@ def test_width_keeps_the_aspect_in_steps_of_four_frames(size: tuple[int, int], w
     picture = np.zeros((*size, 3), np.uint8)
     assert prepare(picture, 48, 4).shape == (3, 48, width)
     assert Geometry.of(picture, 48, 4).prepared_width == width
+
+
+def test_pictures_of_all_widths_are_prepared_to_few() -> None:
+    widths = {width: 4 * prepared_frames(width / 4) for width in range(32, 1025)}
+    assert all(abs(prepared - width) <= max(8, width / 16) for width, prepared in widths.items())
+    assert sorted(set(widths.values())) == [*range(32, 256, 16), *range(256, 512, 32), *range(512, 1025, 64)]
 
 
 def test_frames_lie_evenly_on_the_picture() -> None:
