@@ -1,8 +1,8 @@
 """The network of :mod:`crnn.model` on a CPU: the same weights, run by OpenVINO, without torch.
 
-OpenVINO computes in bfloat16 where the CPU multiplies it faster, else in float32, and multiplies 8-bit integers in the
-stages, seven eighths of all multiplications. Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W
-px, D channels, h x w cells, T frames (T = w), C classes.
+OpenVINO computes in float32, and on x86 multiplies 8-bit integers in the stages, seven eighths of all multiplications.
+Letters in the shape comments as in :mod:`crnn.model`: N pictures, H x W px, D channels, h x w cells, T frames (T = w),
+C classes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,10 @@ del sys.modules["openvino.tools.ovc"]
 Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Array]  # as named in model.safetensors
 
-FLOAT32, BFLOAT16 = "f32", "bf16"  # as OpenVINO names them
+INTEGERS = platform.machine().lower() in ("x86_64", "amd64")  # quicker there; not measured on others
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 1))  # of the backbone's stages, as in crnn.model; tests compare the two
-EXACT = FLOAT32, False
 AHEAD = 8  # calls that wait for a core or are computed, for each core
-TOGETHER = 4  # pictures of one width in one call in float32, since the LSTM's weights are too large for a core's cache
+TOGETHER = 4  # pictures of one width in one call, since the LSTM's weights are too large for a core's cache
 SPREAD = 6  # standard deviations above its mean that a channel is expected to reach
 TINY = 1e-12  # a kernel of zeros has steps, too
 NORM_EPSILON = 1e-5  # torch.nn.BatchNorm2d's
@@ -70,16 +69,14 @@ class Engine:
         self.config = config
         self.streams = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self._weights = weights
-        self._quickest = precision(ov.Core())
-        self.rounds = self._quickest != EXACT
-        self._bfloat16 = self._quickest[0] == BFLOAT16
+        self.rounds = INTEGERS
         self._begin()
 
     def _begin(self) -> None:
         """Compile for this process: what was compiled before a fork hangs after it."""
         self._process = os.getpid()
         self._compiling = Lock()
-        self._quick = self._compile(*self._quickest)
+        self._quick = self._compile(eight_bits=self.rounds)
         self.__dict__.pop("_exact", None)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,13 +84,15 @@ class Engine:
 
     @cached_property
     def _exact(self) -> ov.CompiledModel:
-        return self._compile(*EXACT) if self.rounds else self._quick
+        return self._compile(eight_bits=False) if self.rounds else self._quick
 
-    def _compile(self, numbers: str, eight_bits: bool) -> ov.CompiledModel:
-        """The network in numbers of this precision, or also in 8 bits, once for each core."""
+    def _compile(self, eight_bits: bool) -> ov.CompiledModel:
+        """The network once for each core."""
         model = network(self.config, self._weights, eight_bits)
-        options = {"INFERENCE_PRECISION_HINT": numbers, "INFERENCE_NUM_THREADS": self.streams}
-        # A thread a picture: threads that share one, and pictures of one width in one call, were slower.
+        # OpenVINO would take bfloat16 where there is some. It makes the network ready for a new width in three times as
+        # long, and computes no faster for a picture alone, a seventh faster for eight together.
+        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": self.streams}
+        # A thread a call: threads that share one were slower.
         return ov.Core().compile_model(model, "CPU", options | {"NUM_STREAMS": self.streams})
 
     @classmethod
@@ -130,7 +129,7 @@ class Engine:
 
     def _together(self, prepared: Sequence[Array]) -> Iterator[Array]:
         """The pictures (N, 3, H, W) of each call, in order: one, or several of one width where no core stays idle."""
-        most = TOGETHER if not self._bfloat16 and len(prepared) >= 2 * TOGETHER * self.streams else 1
+        most = TOGETHER if len(prepared) >= 2 * TOGETHER * self.streams else 1
         for _, same in groupby(prepared, key=lambda picture: picture.shape[2]):
             some = list(same)
             whole = len(some) // most * most
@@ -143,17 +142,6 @@ def _seen(request: ov.InferRequest) -> list[tuple[Array, Array]]:
     request.wait()
     log_probs, attention = (np.array(request.get_output_tensor(number).data) for number in range(2))
     return list(zip(log_probs, attention, strict=True))
-
-
-def precision(core: ov.Core) -> tuple[str, bool]:
-    """The quickest one that is precise enough: what to compute in, and whether the stages multiply 8-bit integers.
-
-    Integers were measured on x86 alone: a look takes a third less beside float32, and with stages 2 and 3 in integers a
-    fifth less beside bfloat16.
-    """
-    quick = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return BFLOAT16 if "BF16" in quick else FLOAT32, on_x86
 
 
 def network(config: Config, weights: Weights, eight_bits: bool = False) -> ov.Model:

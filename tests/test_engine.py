@@ -19,13 +19,13 @@ from crnn.model import CRNNForCTC
 from crnn.recognizer import SHIPPED, Recognizer
 
 HEAVY = ("torch", "transformers", "gradio", "pandas", "openvino_telemetry")
-ROUNDING = 0.02  # of probabilities, by 8-bit integers and bfloat16, with its 8 significant bits
+ROUNDING = 0.02  # of probabilities, by 8-bit integers
 
 
 @pytest.fixture
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine computes as torch does, on every CPU."""
-    monkeypatch.setattr(engine, "precision", lambda core: engine.EXACT)
+    monkeypatch.setattr(engine, "INTEGERS", False)
 
 
 def noise(widths: list[int]) -> list[np.ndarray]:
