@@ -229,6 +229,7 @@ def most_likely(pictures: Sequence[Sequence[ArrayLike]]) -> list[float]:
     seen = [[np.asarray(view, dtype=np.float64) for view in views] for views in pictures]
     texts = [[collapse(view.argmax(axis=1)) for view in views] for views in seen]
     told = [number for number, own in enumerate(texts) if any(own)]
+    told.sort(key=lambda number: len(seen[number][0]))  # those of like width together: all take as long as the longest
     for start in range(0, len(told), TOGETHER):
         some = told[start : start + TOGETHER]
         each = _text_scores([seen[number] for number in some], [texts[number] for number in some])  # (P, V, N)

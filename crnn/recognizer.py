@@ -104,7 +104,7 @@ class _Opened:
     lines: dict[Box, View]
 
 
-Decoder = Callable[[Look], tuple[Reading, Look]]  # the look that was decoded comes along
+Decoder = Callable[[Look], tuple[Reading, bool]]  # and whether rounding could decide between it and another
 
 
 class Recognizer:
@@ -185,7 +185,7 @@ class Recognizer:
         It takes milliseconds, or as long as `look` where rounding could decide between two texts: then the network is
         asked once more, in float32.
         """
-        reading = self._read(look, self._decoder(charset, length, ignore_case, top))
+        (reading,) = self._read([look], self._decoder(charset, length, ignore_case, top), batch_size=1)
         if isinstance(reading, PictureError):
             raise reading
         return reading
@@ -220,20 +220,16 @@ class Recognizer:
         beam, bounds = max(BEAM, top + 1), _bounds(length)
         quickly = not top and charset is None and length is None and not ignore_case
 
-        def search(look: Look) -> Reading:
+        def decode(look: Look) -> tuple[Reading, bool]:
             if quickly:
-                return greedy(look.log_probs, self.charset, look.others)
-            others = max(top, 1)  # the next one tells whether rounding could decide
-            return beam_search(
-                look.log_probs, self.charset, beam, others, allowed, bounds, ignore_case, others=look.others
-            )
-
-        def decode(look: Look) -> tuple[Reading, Look]:
-            reading = search(look)
-            if self.model.rounds and not look.exact and _tied(reading):
-                (look,) = self._see([look.view], exact=True)
-                reading = search(look)
-            return replace(reading, alternatives=reading.alternatives[:top]), look
+                reading = greedy(look.log_probs, self.charset, look.others)
+            else:
+                others = max(top, 1)  # the next one tells whether rounding could decide
+                reading = beam_search(
+                    look.log_probs, self.charset, beam, others, allowed, bounds, ignore_case, others=look.others
+                )
+            tied = self.model.rounds and not look.exact and _tied(reading)
+            return replace(reading, alternatives=reading.alternatives[:top]), tied
 
         return decode
 
@@ -256,15 +252,12 @@ class Recognizer:
             for window in _windows(pictures, batch_size * WINDOW_BATCHES):
                 coming.append(ahead.submit(self._look_through, window, batch_size, over))
                 if len(coming) > WINDOWS_AHEAD:
-                    yield from self._read_all(coming.popleft().result(), decode)
+                    yield from self._read(coming.popleft().result(), decode, batch_size)
             while coming:
-                yield from self._read_all(coming.popleft().result(), decode)
+                yield from self._read(coming.popleft().result(), decode, batch_size)
         finally:
             over.set()  # who needs no more readings waits for no more looks
             ahead.shutdown(cancel_futures=True)
-
-    def _read_all(self, looks: list[Look | PictureError], decode: Decoder) -> Iterator[Reading | PictureError]:
-        return (self._read(one, decode) if isinstance(one, Look) else one for one in looks)
 
     def _look_through(self, pictures: list[Source], batch_size: int, over: Event) -> list[Look | PictureError]:
         """A look at each picture, or why there can't be one; nothing once it is over."""
@@ -304,23 +297,23 @@ class Recognizer:
 
     def _look(self, pictures: list[_Opened], batch_size: int) -> list[Look]:
         """Look at every picture whole, then at the lines of those that are larger and of which it is unsure."""
-        looks = self._look_at([one.whole for one in pictures], batch_size)
+        looks = self._see([one.whole for one in pictures], batch_size)
         for number, one in enumerate(pictures):
             if one.lines and looks[number].likely < SURE:
-                lines = self._look_at(list(one.lines.values()), MOST)
+                lines = self._see(list(one.lines.values()), MOST)
                 looks[number] = replace(looks[number], lines=dict(zip(one.lines, lines, strict=True)))
         return looks
 
-    def _look_at(self, views: list[View], batch_size: int) -> list[Look]:
-        """Run the network in batches of like width; the looks are put back in order."""
-        order = sorted(range(len(views)), key=lambda number: views[number].geometry.prepared_width)
-        looks: dict[int, Look] = {}
+    def _infer(self, prepared: list[Array], batch_size: int, exact: bool) -> list[Seen]:
+        """Run the network in batches of like width; what it sees is put back in order."""
+        order = sorted(range(len(prepared)), key=lambda number: prepared[number].shape[2])
+        seen: dict[int, Seen] = {}
         for start in range(0, len(order), batch_size):
             numbers = order[start : start + batch_size]
-            looks.update(zip(numbers, self._see([views[number] for number in numbers]), strict=True))
-        return [looks[number] for number in range(len(views))]
+            seen.update(zip(numbers, self.model.infer([prepared[number] for number in numbers], exact), strict=True))
+        return [seen[number] for number in range(len(prepared))]
 
-    def _see(self, views: list[View], exact: bool = False) -> list[Look]:
+    def _see(self, views: list[View], batch_size: int, exact: bool = False) -> list[Look]:
         """What the network sees in each, made narrower, and where it is unsure in one or two other views of it, wider.
 
         What an answer owes to chance differs from view to view, what it owes to the text does not (test-time
@@ -333,16 +326,16 @@ class Recognizer:
             if not again:
                 return
             prepared = [-changed(views[row]) for row in again]
-            for row, (log_probs, _) in zip(again, self.model.infer(prepared, exact), strict=True):
+            for row, (log_probs, _) in zip(again, self._infer(prepared, batch_size, exact), strict=True):
                 found[row].append(log_probs)
             for row, probability in zip(again, most_likely([found[row] for row in again]), strict=True):
                 likely[row] = probability
 
-        seen = self.model.infer([view.prepared for view in views], exact)
+        seen = self._infer([view.prepared for view in views], batch_size, exact)
         found = [[log_probs] for log_probs, _ in seen]
         likely = most_likely(found)
         look_again(SURE, self._blurred)
-        tied = {row for row, probability in enumerate(likely) if abs(probability - LIKELY) < ROUNDING}
+        tied = [row for row, probability in enumerate(likely) if abs(probability - LIKELY) < ROUNDING]
         look_again(LIKELY, self._closer)
         looks = [
             Look(first, attention, view, probability, tuple(others), exact)
@@ -350,33 +343,52 @@ class Recognizer:
         ]
         if exact or not self.model.rounds:
             return looks
-        if tied:
-            exactly = self._see([views[row] for row in sorted(tied)], exact=True)
-            for row, look in zip(sorted(tied), exactly, strict=True):
-                looks[row] = look
+        exactly = self._see([views[row] for row in tied], batch_size, exact=True)
+        for row, look in zip(tied, exactly, strict=True):
+            looks[row] = look
         return looks
 
-    def _read(self, look: Look, decode: Decoder) -> Reading | PictureError:
-        """The reading of a picture; of the line that is meant in a larger one, if that says clearly more."""
-        whole = self._decoded(look, decode)
-        if not look.lines or (isinstance(whole, Reading) and whole.text and whole.confidence >= SURE):
-            return whole
-        results = {box: self._decoded(line, decode) for box, line in look.lines.items()}
-        readings = {box: result for box, result in results.items() if isinstance(result, Reading)}
-        if not readings:
-            return whole
-        boxes = list(readings)
-        box = boxes[choose(boxes, [_characters_read(readings[box]) for box in boxes])]
-        clearly = MORE + (_characters_read(whole) if isinstance(whole, Reading) else 0.0)
-        return _moved(readings[box], box, look.view.geometry) if _characters_read(readings[box]) >= clearly else whole
+    def _read(
+        self, looks: Sequence[Look | PictureError], decode: Decoder, batch_size: int
+    ) -> list[Reading | PictureError]:
+        """The reading of each picture; of the line that is meant in a larger one, if that says clearly more."""
+        results = self._decoded(looks, decode, batch_size)
+        for number, (look, whole) in enumerate(zip(looks, results, strict=True)):
+            if isinstance(look, PictureError) or not look.lines:
+                continue
+            if isinstance(whole, Reading) and whole.text and whole.confidence >= SURE:
+                continue
+            lines = zip(look.lines, self._decoded(list(look.lines.values()), decode, MOST), strict=True)
+            readings = {box: line for box, line in lines if isinstance(line, Reading)}
+            if not readings:
+                continue
+            boxes = list(readings)
+            box = boxes[choose(boxes, [_characters_read(readings[box]) for box in boxes])]
+            clearly = MORE + (_characters_read(whole) if isinstance(whole, Reading) else 0.0)
+            if _characters_read(readings[box]) >= clearly:
+                results[number] = _moved(readings[box], box, look.view.geometry)
+        return results
 
-    def _decoded(self, look: Look, decode: Decoder) -> Reading | PictureError:
-        """One line's reading, with its places in the picture."""
+    def _decoded(
+        self, looks: Sequence[Look | PictureError], decode: Decoder, batch_size: int
+    ) -> list[Reading | PictureError]:
+        """Each line's reading, with its places in the picture; of a look in float32 where rounding could decide."""
+        results = [self._tried(look, decode) for look in looks]
+        tied = [number for number, (_, tied) in enumerate(results) if tied]
+        views = [look.view for look, (_, tied) in zip(looks, results, strict=True) if tied and isinstance(look, Look)]
+        for number, look in zip(tied, self._see(views, batch_size, exact=True), strict=True):
+            results[number] = self._tried(look, decode)
+        return [result for result, _ in results]
+
+    def _tried(self, look: Look | PictureError, decode: Decoder) -> tuple[Reading | PictureError, bool]:
+        """A line's reading, or why there is none; and whether rounding could decide what it is."""
+        if isinstance(look, PictureError):
+            return look, False
         try:
-            reading, look = decode(look)
+            reading, tied = decode(look)
         except ValueError as error:  # this picture is too narrow for the length that was asked for
-            return PictureError(str(error))
-        return self._place(calibrated(reading, *self.calibration), look)
+            return PictureError(str(error)), False
+        return self._place(calibrated(reading, *self.calibration), look), tied
 
     def _place(self, reading: Reading, look: Look) -> Reading:
         """Add each character's focus, its frames' attention weighted by its posterior, and box."""
