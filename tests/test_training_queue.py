@@ -64,6 +64,15 @@ from pathlib import Path
 event = {"event": "error", "sentence": "It is of no use."}
 (Path(sys.argv[1]) / "progress.jsonl").write_text(json.dumps(event) + "\\n")
 """
+FORGETS_ONE_STOP = STAND_IN.replace(
+    'reason = "time"',
+    """
+while not (run / "stop").exists():
+    time.sleep(0.01)
+(run / "stop").unlink()
+reason = "time"
+""",
+)
 HANGS = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
 
@@ -174,8 +183,7 @@ def test_stop_keeps_the_best_so_far(open_trainings: Callable[..., TrainingQueue]
 def test_a_stop_that_comes_before_the_training_listens_is_not_lost(
     open_trainings: Callable[..., TrainingQueue],
 ) -> None:
-    forgets_one = STAND_IN.replace('reason = "time"', 'reason = "time"; time.sleep(0.3); (run / "stop").unlink()')
-    trainings = open_trainings(forgets_one)
+    trainings = open_trainings(FORGETS_ONE_STOP)
     workspace = trainings.workspace(ANN)
     trainings.start(workspace, TrainingOptions())
     until(lambda: workspace.run.is_dir())
