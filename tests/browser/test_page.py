@@ -269,12 +269,12 @@ def test_single_keys_can_be_switched_off_and_stay_off(open_page: Callable[..., P
     bring(page, upload.path)
     finished(page)
     switch = page.get_by_role("checkbox", name=TEXT["shortcuts"])
+    page.evaluate(COUNT_KEPT)
     switch.uncheck()
     page.keyboard.press("t")
     page.wait_for_timeout(200)
     expect(switch).to_be_focused()
-    page.wait_for_function("Object.keys(localStorage).includes('captcha-reader')")
-    page.wait_for_timeout(500)
+    page.wait_for_function("kept == 1")
     page.reload()
     expect(switch).not_to_be_checked()
 
@@ -326,6 +326,7 @@ def test_other_constraints_decode_again_at_once(open_page: Callable[..., Page], 
     own.fill("")
     own.press("Tab")
     expect(text).to_have_text(re.compile(r"^\d{3}$"))
+    finished(page)
     page.evaluate(
         "window.told = [1]; new MutationObserver(() => told.push(1)).observe("
         "document.querySelector('#status [role=status]'), {subtree: true, childList: true, characterData: true})"
@@ -386,9 +387,21 @@ def test_only_the_part_within_the_edges_is_read(open_page: Callable[..., Page], 
     assert 0 < len(part) < len(upload.text)
 
 
+COUNT_KEPT = """() => {  // how often the settings were kept in this browser
+    window.kept = 0;
+    const keep = Storage.prototype.setItem;
+    Storage.prototype.setItem = function (...item) { keep.apply(this, item); window.kept += 1; };
+}"""
+SLOWED = """() => {  // lest the sound is over before a busy machine stops it
+    const audio = document.querySelector("#result audio");
+    audio.playbackRate = 0.1;
+    return !audio.paused;
+}"""
+
+
 def silenced(page: Page) -> None:
     """Wait until the page speaks, and stop it by its key."""
-    page.wait_for_function("!document.querySelector('#result audio').paused")
+    page.wait_for_function(SLOWED)
     page.keyboard.press("Escape")
     assert page.evaluate("(({ paused, ended }) => paused && !ended)(document.querySelector('#result audio'))")
 
@@ -400,6 +413,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     sound = "document.querySelector('#result audio')?.src"  # there is none until it is spoken
     first = page.evaluate(sound)
     unfold(page, "say")
+    page.evaluate(COUNT_KEPT)
     page.get_by_role("radio", name="Español").check()
     expect(page.get_by_role("combobox", name=TEXT["voice"])).to_have_value(re.compile("^Spanish"))
     page.wait_for_function(f"first => {sound} && {sound} !== first", arg=first)
@@ -407,6 +421,7 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     page.get_by_role("radio", name=TEXT["phonetic"]).check()
     page.wait_for_function(f"last => {sound} && {sound} !== last", arg=spanish)
     spelled = page.evaluate(sound)
+    page.wait_for_function("kept == 2")
     silenced(page)  # the focus is on a radio button
     rate = page.get_by_role("spinbutton", name=re.compile(TEXT["rate"]))
     rate.fill("")
@@ -417,7 +432,6 @@ def test_voice_rate_and_language_are_heard_and_remembered(open_page: Callable[..
     page.wait_for_function(f"last => {sound} && {sound} !== last", arg=spelled)
     page.get_by_role("button", name=TEXT["play"]).click()
     silenced(page)
-    page.wait_for_timeout(500)
     page.reload()
     unfold(page, "say")
     expect(page.get_by_role("radio", name="Español")).to_be_checked()
