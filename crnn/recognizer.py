@@ -323,8 +323,6 @@ class Recognizer:
 
         def look_again(least: float, changed: Callable[[View], Array]) -> None:
             again = [row for row, probability in enumerate(likely) if probability < least]
-            if not again:
-                return
             prepared = [-changed(views[row]) for row in again]
             for row, (log_probs, _) in zip(again, self._infer(prepared, batch_size, exact), strict=True):
                 found[row].append(log_probs)
@@ -374,9 +372,12 @@ class Recognizer:
     ) -> list[Reading | PictureError]:
         """Each line's reading, with its places in the picture; of a look in float32 where rounding could decide."""
         results = [self._tried(look, decode) for look in looks]
-        tied = [number for number, (_, tied) in enumerate(results) if tied]
-        views = [look.view for look, (_, tied) in zip(looks, results, strict=True) if tied and isinstance(look, Look)]
-        for number, look in zip(tied, self._see(views, batch_size, exact=True), strict=True):
+        views = {
+            number: look.view
+            for number, (look, (_, tied)) in enumerate(zip(looks, results, strict=True))
+            if tied and isinstance(look, Look)
+        }
+        for number, look in zip(views, self._see(list(views.values()), batch_size, exact=True), strict=True):
             results[number] = self._tried(look, decode)
         return [result for result, _ in results]
 
