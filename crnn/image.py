@@ -21,7 +21,7 @@ MAX_PIXELS = 50_000_000  # 150 MB as RGB; a phone's camera stays below
 MAX_BYTES = 500_000_000  # of a file; 50 megapixels of 16 bits with transparency take 400 MB
 MIN_SIDE_PX = 2
 STEP_FRAMES = 4  # widths are multiples of so many frames: engines are slower on each width that is new to them
-STEPS = 16  # from so many on, each step is twice as wide, and so on
+STEPS = 16  # of one size: after so many they are twice as wide, and so on
 MIN_FRAMES = 8  # narrower pictures are widened to this, so that a tall single character still has frames to sit on
 MAX_FRAMES = 256  # bounds memory; a wider picture is squeezed
 
