@@ -349,23 +349,25 @@ class Recognizer:
     def _read(
         self, looks: Sequence[Look | PictureError], decode: Decoder, batch_size: int
     ) -> list[Reading | PictureError]:
-        """The reading of each picture; of the line that is meant in a larger one, if that says clearly more."""
+        """The reading of each picture, or of the line in it, or why there is none."""
         results = self._decoded(looks, decode, batch_size)
-        for number, (look, whole) in enumerate(zip(looks, results, strict=True)):
-            if isinstance(look, PictureError) or not look.lines:
-                continue
-            if isinstance(whole, Reading) and whole.text and whole.confidence >= SURE:
-                continue
-            lines = zip(look.lines, self._decoded(list(look.lines.values()), decode, MOST), strict=True)
-            readings = {box: line for box, line in lines if isinstance(line, Reading)}
-            if not readings:
-                continue
-            boxes = list(readings)
-            box = boxes[choose(boxes, [_characters_read(readings[box]) for box in boxes])]
-            clearly = MORE + (_characters_read(whole) if isinstance(whole, Reading) else 0.0)
-            if _characters_read(readings[box]) >= clearly:
-                results[number] = _moved(readings[box], box, look.view.geometry)
-        return results
+        return [
+            self._line_in(look, whole, decode) if isinstance(look, Look) and look.lines else whole
+            for look, whole in zip(looks, results, strict=True)
+        ]
+
+    def _line_in(self, look: Look, whole: Reading | PictureError, decode: Decoder) -> Reading | PictureError:
+        """The reading of the line that is meant in a larger picture, if it says clearly more than that of the whole."""
+        if isinstance(whole, Reading) and whole.text and whole.confidence >= SURE:
+            return whole
+        results = zip(look.lines, self._decoded(list(look.lines.values()), decode, MOST), strict=True)
+        readings = {box: result for box, result in results if isinstance(result, Reading)}
+        if not readings:
+            return whole
+        boxes = list(readings)
+        box = boxes[choose(boxes, [_characters_read(readings[box]) for box in boxes])]
+        clearly = MORE + (_characters_read(whole) if isinstance(whole, Reading) else 0.0)
+        return _moved(readings[box], box, look.view.geometry) if _characters_read(readings[box]) >= clearly else whole
 
     def _decoded(
         self, looks: Sequence[Look | PictureError], decode: Decoder, batch_size: int
